@@ -1,0 +1,1 @@
+"""What people write -> which tokens are illegal now."""

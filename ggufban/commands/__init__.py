@@ -1,0 +1,1 @@
+"""The command line: options -> calls -> rendering. The only room that imports click."""

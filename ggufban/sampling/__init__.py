@@ -1,0 +1,1 @@
+"""Logits -> one token, as llama.cpp defines its samplers, in numpy."""
