@@ -39,9 +39,7 @@ class Vocab:
     end: frozenset[int]
     """Ids at which generation ends."""
 
-    def __init__(
-        self, pieces: Iterable[bytes], *, control: Iterable[int] = (), end: Iterable[int] = ()
-    ) -> None:
+    def __init__(self, pieces: Iterable[bytes], *, control: Iterable[int] = (), end: Iterable[int] = ()) -> None:
         rendered = list(pieces)
         self.end = frozenset(end)
         self.control = frozenset(control) - self.end

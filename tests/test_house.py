@@ -20,7 +20,17 @@ DOORS = {
     "click": {"commands"},
     "gguf": {"header"},
     "huggingface_hub": {"catalogue"},
-    "numpy": {"vocab", "bans", "sampling", "engine", "decoding", "inspection", "rendering", "model", "commands"},
+    "numpy": {
+        "vocab",
+        "bans",
+        "sampling",
+        "engine",
+        "decoding",
+        "inspection",
+        "rendering",
+        "model",
+        "commands",
+    },
 }
 """Third-party packages, and the rooms that may import them."""
 
