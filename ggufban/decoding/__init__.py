@@ -1,0 +1,1 @@
+"""The one loop, and a strategy for what happens when a ban is hit."""

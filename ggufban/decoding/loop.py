@@ -1,0 +1,511 @@
+"""The one loop: logits in, legal text out.
+
+    writer = Writer(prompt_tokens, vocab, sampler, rng, strategy=Rewind(), matcher=matcher, n_predict=64)
+    while writer.finish_reason is None:
+        engine.goto(writer.tokens)                  # the common beginning stays in the cache
+        for step in writer.advance(engine.logits()):
+            print(step.text, end="")                # released: never taken back
+
+A Writer knows no engine. It says which tokens it wants evaluated, is given the logits after the last of them, and
+goes as far as it can with that row: draws, rejects, goes back to a row that it kept, draws again. That is why one
+driver serves one text or several in one batch, and why the tests can drive it with a model whose law is known.
+
+The path runs from the last place that the reader has seen, `path[0]`, to the end of the text so far, `path[-1]`.
+"""
+
+import codecs
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggufban.decoding.report import Report
+from ggufban.decoding.strategy import Strategy
+from ggufban.decoding.tree import DEAD, Node, shares_of
+from ggufban.errors import ParameterError
+from ggufban.inspection.statistics import rank_of
+from ggufban.inspection.trace import Fate, Observer, Step
+from ggufban.sampling import Distribution, Sampler
+from ggufban.vocab import Vocab
+
+__all__ = ["LogitsSource", "MatcherLike", "Writer", "write"]
+
+_PATIENCE = 512
+"""Tokens taken back without any progress, after which `rewind` works like `mask` until something is released."""
+
+
+class MatcherLike(Protocol):
+    """What the loop asks of a compiled ban list; see `ggufban.bans.Matcher`."""
+
+    def start(self, prompt: str | bytes = "", *, chat: bool = False) -> Any: ...  # noqa: D102
+    def step(self, state: Any, token: int) -> Any: ...  # noqa: D102
+    def legal(self, state: Any, token: int, waiting: bool = True) -> bool: ...  # noqa: D102
+    def illegal(self, state: Any, waiting: bool = True) -> NDArray[np.int32]: ...  # noqa: D102
+    def end_legal(self, state: Any) -> bool: ...  # noqa: D102
+    def read(self, state: Any, data: bytes) -> Any: ...  # noqa: D102
+    def which(self, state: Any, token: int) -> Sequence[Any]: ...  # noqa: D102
+    def held(self, state: Any) -> int: ...  # noqa: D102
+    def hits(self, state: Any, token: int) -> Sequence[Any]: ...  # noqa: D102
+    def hits_end(self, state: Any) -> Sequence[Any]: ...  # noqa: D102
+
+
+class LogitsSource(Protocol):
+    """What a driver asks of an engine; see `ggufban.engine.Engine`."""
+
+    evaluations: int
+
+    def goto(self, tokens: Sequence[int], *, seq: int = 0) -> None: ...  # noqa: D102
+    def logits(self, seq: int = 0) -> NDArray[np.float32]: ...  # noqa: D102
+
+
+class NoBans:
+    """A matcher that allows everything."""
+
+    def start(self, prompt: str | bytes = "", *, chat: bool = False) -> None:
+        """There is nothing to remember."""
+
+    def step(self, state: None, token: int) -> None:
+        """There is nothing to remember."""
+
+    def legal(self, state: None, token: int, waiting: bool = True) -> bool:
+        """Every token is legal."""
+        return True
+
+    def illegal(self, state: None, waiting: bool = True) -> NDArray[np.int32]:
+        """No token is illegal."""
+        return np.empty(0, dtype=np.int32)
+
+    def end_legal(self, state: None) -> bool:
+        """The text may end anywhere."""
+        return True
+
+    def read(self, state: None, data: bytes) -> None:
+        """There is nothing to remember."""
+
+    def which(self, state: None, token: int) -> Sequence[Any]:
+        """No pattern fires."""
+        return ()
+
+    def held(self, state: None) -> int:
+        """Nothing waits."""
+        return 0
+
+    def hits(self, state: None, token: int) -> Sequence[Any]:
+        """No pattern fires."""
+        return ()
+
+    def hits_end(self, state: None) -> Sequence[Any]:
+        """No pattern fires."""
+        return ()
+
+
+class Writer:
+    """Writes one text.
+
+    `prompt` are the ids before the text, `state` the matcher's state after it (None: `matcher.start()`); `rng` draws
+    and `sampler` filters; both are this writer's own. At most `n_predict` tokens are written (None: no limit but
+    the driver's). Generation also stops before the first of the strings in `stop`, which is not part of the text.
+    `top` is how many candidates each Step shows (None: no statistics). `root` is the tree of an earlier writer of
+    the same prompt and settings, under `exact`.
+    """
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        vocab: Vocab,
+        sampler: Sampler,
+        rng: np.random.Generator,
+        *,
+        strategy: Strategy,
+        matcher: MatcherLike | None = None,
+        state: Any = None,
+        n_predict: int | None = None,
+        stop: Sequence[str] = (),
+        top: int | None = None,
+        root: Node | None = None,
+    ) -> None:
+        if n_predict is not None and n_predict < 0:
+            raise ParameterError(f"n_predict is {n_predict}; it must be at least 0")
+        if not all(stop):
+            raise ParameterError("a stop string is empty; give at least one character")
+        self._vocab, self._sampler, self._rng, self._strategy = vocab, sampler, rng, strategy
+        self._matcher: MatcherLike = matcher or NoBans()
+        if matcher is not None and state is None:
+            state = matcher.start()
+        self._n_predict = math.inf if n_predict is None else n_predict
+        self._stop = [text.encode("utf-8") for text in stop]
+        self._observer = Observer(vocab, top)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.root = root or Node(state, 0, sampler.state)
+        self.path = [self.root]
+        self.tokens = list(prompt)
+        """What the engine must have evaluated before the next `advance`."""
+        self.steps: list[Step] = []
+        """What has been released."""
+        self.report = Report()
+        self.attempts = 1
+        """How often the text was begun (under `exact`; else 1)."""
+        self.legal_bounds = [1.0 - self.root.removed_mass()]
+        """For each attempt, the probability that was not yet known to be illegal when it began."""
+        self.finish_reason: str | None = None
+        self._since_release = 0
+        if self._n_predict == 0:
+            self.finish_reason = "length"
+
+    @property
+    def text(self) -> str:
+        """The text released so far."""
+        return "".join(step.text for step in self.steps)
+
+    @property
+    def wants_logits(self) -> bool:
+        """Whether the next `advance` needs the logits after `tokens`."""
+        return self.finish_reason is None and not _ready(self.path[-1])
+
+    def advance(self, logits: NDArray[np.float32] | None = None) -> list[Step]:
+        """Go as far as the raw row `logits` `(n_vocab,)` allows; the Steps that this released.
+
+        `logits` belong to the last of `tokens`; None where `wants_logits` is false. They are read now and not kept.
+        """
+        before = len(self.steps)
+        borrower = self.path[-1]
+        if logits is not None and not _ready(borrower):
+            borrower.row = logits
+        while self.finish_reason is None and _ready(self.path[-1]):
+            self._draw_one(self.path[-1])
+        self._give_back(borrower)
+        return self.steps[before:]
+
+    def interrupt(self) -> list[Step]:
+        """End here: release what can be shown of the text so far without a match in it."""
+        before = len(self.steps)
+        if self.finish_reason is None:
+            keep = max(k for k, node in enumerate(self.path) if k == 0 or self._matcher.end_legal(node.state))
+            del self.path[keep + 1 :]
+            self._finish("interrupted")
+        return self.steps[before:]
+
+    # -- one draw -------------------------------------------------------------------------------------------------
+
+    def _draw_one(self, node: Node) -> None:
+        """Draw at the end of the path, and follow or reject what came."""
+        self._look(node)
+        chosen = self._choose(node)
+        if chosen is None:
+            self._bury(node)
+            return
+        token, step = chosen
+        eager = self._eager
+        last = len(self.steps) + len(self.path) >= self._n_predict
+        if token in self._vocab.end:
+            if self._matcher.end_legal(node.state):
+                self.report.log_legal_mass += _log_legal(node)
+                self._finish("stop")
+            else:
+                self._reject(node, token, self._matcher.hits_end(node.state), waiting=True)
+        elif not self._matcher.legal(node.state, token, waiting=not (last or eager)):
+            self._reject(node, token, self._hits(node, token), waiting=not last)
+        else:
+            self._follow(node, token, step, last)
+
+    def _look(self, node: Node) -> None:
+        """Turn a row that was just evaluated into the sampler's distribution, and note what there is to see."""
+        if node.distribution is None:
+            assert node.row is not None
+            self._sampler.restore(node.sampler)
+            node.sight = self._observer.look(node.row)
+            node.distribution = self._sampler.distribution(
+                node.row, explain=node.sight is not None, step=len(self.steps) + len(self.path)
+            )
+            if self._strategy.conditions_filtered:
+                node.known = _known(node.row, node.distribution)
+        if self._eager and not len(node.illegal):
+            illegal = self._matcher.illegal(node.state, waiting=False)
+            if len(illegal):
+                node.forbid(illegal)
+                best = int(node.distribution.ids[0])
+                if not self._matcher.legal(node.state, best, waiting=False):
+                    self._count(node, best, self._hits(node, best))
+
+    @property
+    def _eager(self) -> bool:
+        return self._strategy.eager or self._since_release > _PATIENCE
+
+    def _choose(self, node: Node) -> tuple[int, Step] | None:
+        """Draw from p · (1 - r); None where nothing is left."""
+        filtered, p = node.distribution, None
+        assert filtered is not None
+        if len(node.illegal) or node.removed:
+            while True:
+                if not self._strategy.conditions_filtered:
+                    dead = node.dead_ids()
+                    if len(dead):
+                        assert node.row is not None
+                        row = node.row.copy()
+                        row[dead] = -np.inf
+                        if row.max() == -np.inf:
+                            return None
+                        self._sampler.restore(node.sampler)
+                        filtered = self._sampler.distribution(row, explain=node.sight is not None)
+                p = filtered.probs * (1.0 - shares_of(node, filtered.ids))
+                if float(p.sum()) > 1.0 - DEAD:
+                    break
+                if self._strategy.conditions_filtered:
+                    return None
+                node.removed.update((int(token), 1.0) for token in filtered.ids)
+        if p is None:
+            token, random = filtered.sample(self._rng)
+            drawn_with = filtered.prob_of(token) if node.sight is not None else math.nan
+        else:
+            p = p / p.sum()
+            random = float(self._rng.random())
+            at = min(int(np.searchsorted(np.cumsum(p), random, side="right")), int(np.flatnonzero(p)[-1]))
+            token, drawn_with = int(filtered.ids[at]), float(p[at])
+        return token, self._observe(node, token, filtered, p, drawn_with, random)
+
+    def _observe(
+        self,
+        node: Node,
+        token: int,
+        filtered: Distribution,
+        p: NDArray[np.float64] | None,
+        drawn_with: float,
+        random: float,
+    ) -> Step:
+        if node.sight is None:
+            return self._observer.step(None, token, math.nan, 0, drawn_with=drawn_with, random=random)
+        if node.row is not None:
+            logit, rank = float(node.row[token]), rank_of(node.row, token)
+        else:
+            assert node.known is not None
+            logit, rank = node.known[token]
+        fate = self._fate(node, filtered, p)
+        return self._observer.step(node.sight, token, logit, rank, fate=fate, drawn_with=drawn_with, random=random)
+
+    def _fate(self, node: Node, filtered: Distribution, p: NDArray[np.float64] | None) -> Fate:
+        """For a token at `node`: the probability that it had at the draw, and what removed it."""
+        drawn = dict(zip(filtered.ids.tolist(), (filtered.probs if p is None else p).tolist(), strict=True))
+        dead = {token for token, share in node.removed.items() if share >= DEAD}
+
+        def fate(token: int) -> tuple[float, str | None]:
+            at = int(np.searchsorted(node.illegal, token))
+            banned = at < len(node.illegal) and node.illegal[at] == token
+            if banned or token in dead:
+                if token not in node.reasons:
+                    patterns = [str(hit.pattern) for hit in self._hits(node, token)] if banned else []
+                    node.reasons[token] = ", ".join(dict.fromkeys(patterns)) or "every continuation"
+                return 0.0, f"ban: {node.reasons[token]}"
+            return drawn.get(token, 0.0), None if token in drawn else filtered.removed_by(token)
+
+        return fate
+
+    # -- after the draw -------------------------------------------------------------------------------------------
+
+    def _follow(self, node: Node, token: int, step: Step, last: bool) -> None:
+        """Take a legal token into the path; end or release text where it can be."""
+        child = node.children.get(token)
+        if child is None:
+            self._sampler.restore(node.sampler)
+            self._sampler.accept(token)
+            state = self._matcher.step(node.state, token)
+            child = Node(state, node.end + len(self._vocab.pieces[token]), self._sampler.state)
+        child.step = step
+        self.path.append(child)
+        self.tokens.append(token)
+        if self._stop and (cut := self._find_stop()) is not None:
+            self._stop_at(cut)
+        elif last:
+            self._finish("length")
+        else:
+            self._release()
+
+    def _hits(self, node: Node, token: int) -> Sequence[Any]:
+        """The matches that `token` would complete, or leave complete and waiting for their edge."""
+        if token in self._vocab.end:
+            return self._matcher.hits_end(node.state)
+        if not self._matcher.legal(node.state, token):
+            return self._matcher.hits(node.state, token)
+        size = len(self._vocab.pieces[token])
+        waiting = self._matcher.hits_end(self._matcher.step(node.state, token))
+        return [replace(hit, back=hit.back - size) for hit in waiting]
+
+    def _count(self, node: Node, token: int, hits: Sequence[Any]) -> None:
+        patterns = dict.fromkeys(str(hit.pattern) for hit in hits)
+        self.report.hits.update(patterns.keys())
+        node.reasons[token] = ", ".join(patterns)
+
+    def _reject(self, node: Node, token: int, hits: Sequence[Any], *, waiting: bool) -> None:
+        """Remove what is illegal at `node`, `token` among it, and go back as far as the strategy says."""
+        self._count(node, token, hits)
+        node.forbid(self._matcher.illegal(node.state, waiting=waiting))
+        node.removed[token] = 1.0
+        self.report.discarded_tokens += 1
+        self._since_release += 1
+        self._go_back(node.end - max((hit.back for hit in hits), default=0))
+
+    def _go_back(self, begin: int) -> None:
+        """Hand removed mass up the path and cut it before the token that holds byte `begin` of the output."""
+        length = len(self.path) - 1
+        place = max((k for k, node in enumerate(self.path) if node.end <= begin), default=0)
+        keep = max(0, self._strategy.back_to(length, length - place))
+        for k in range(length, keep, -1):
+            child, parent = self.path[k], self.path[k - 1]
+            assert child.step is not None
+            share = child.removed_mass()
+            parent.removed[child.step.token] = 1.0 if share >= DEAD else share
+            parent.children[child.step.token] = child
+        self._drop(length - keep)
+        if self._strategy.conditions_filtered:
+            self.attempts += 1
+            self.legal_bounds.append(1.0 - self.root.removed_mass())
+
+    def _bury(self, node: Node) -> None:
+        """Nothing is left at `node`: its parent must do without it."""
+        if len(self.path) == 1:
+            self._finish("banned")
+            return
+        assert node.step is not None
+        parent = self.path[-2]
+        parent.removed[node.step.token] = 1.0
+        parent.children.pop(node.step.token, None)
+        self._drop(1)
+        if self._strategy.conditions_filtered:
+            self._go_back(0)
+
+    def _drop(self, count: int) -> None:
+        if count:
+            del self.path[-count:], self.tokens[-count:]
+            self.report.discarded_tokens += count
+            self._since_release += count
+
+    # -- the end of the text, and what may be shown ---------------------------------------------------------------
+
+    def _pending(self) -> bytes:
+        """The bytes of the path: written, not yet released."""
+        return b"".join(node.step.piece for node in self.path[1:] if node.step is not None)
+
+    def _find_stop(self) -> int | None:
+        """Where in the pending bytes the first stop string begins."""
+        pending = self._pending()
+        places = [at for text in self._stop if (at := pending.find(text)) >= 0]
+        return min(places, default=None)
+
+    def _stop_at(self, cut: int) -> None:
+        """End the text before a stop string, `cut` bytes into the pending ones, if it may end there."""
+        begin = self.path[0].end + cut
+        place = max(k for k, node in enumerate(self.path) if node.end <= begin)
+        node = self.path[place]
+        part = self._pending()[node.end - self.path[0].end : cut]
+        state = self._matcher.read(node.state, part) if part else node.state
+        if self._matcher.end_legal(state):
+            child = self.path[place + 1]
+            assert child.step is not None
+            kept = place + 1 if part else place
+            del self.path[kept + 1 :], self.tokens[len(self.tokens) - (len(self.path) - 1 - kept) :]
+            if part:
+                child.step = replace(child.step, piece=part)
+            self._finish("stop")
+            return
+        leaf, parent = self.path[-1], self.path[-2]
+        assert leaf.step is not None
+        token, hits = leaf.step.token, self._matcher.hits_end(state)
+        self._drop(1)
+        self._count(parent, token, hits)
+        parent.removed[token] = 1.0
+        self._since_release += 1
+        self._go_back(begin - max((hit.back for hit in hits), default=0))
+
+    def _release(self) -> None:
+        """Show what no match can begin in, as far as the text may end there too (an interrupt may come any time)."""
+        leaf = self.path[-1]
+        written = leaf.end - self.path[0].end
+        pending = self._matcher.held(leaf.state) if not self._strategy.eager else 0
+        held = self._strategy.held(pending, written)
+        if self._stop:
+            held = max(held, self._half_stop())
+        limit = leaf.end - held
+        for k in range(len(self.path) - 1, 0, -1):
+            node = self.path[k]
+            if node.end <= limit and self._matcher.end_legal(node.state):
+                self._commit(k)
+                return
+
+    def _half_stop(self) -> int:
+        """The length of the longest end of the pending bytes with which a stop string begins."""
+        pending = self._pending()
+        most = min(len(pending), max(map(len, self._stop)) - 1)
+        for size in range(most, 0, -1):
+            if any(text.startswith(pending[-size:]) for text in self._stop):
+                return size
+        return 0
+
+    def _commit(self, count: int) -> None:
+        """Release the first `count` tokens of the path."""
+        for parent, node in zip(self.path[:count], self.path[1 : count + 1], strict=True):
+            assert node.step is not None
+            mass = parent.removed_mass()
+            self.report.log_legal_mass += _log_legal(parent)
+            text = self._decoder.decode(node.step.piece)
+            self.steps.append(replace(node.step, text=text, removed_mass=mass))
+            if not self._strategy.conditions_filtered:
+                parent.row = None  # not come back to, and a row is a megabyte
+        self.path = self.path[count:]
+        self._since_release = 0
+
+    def _finish(self, reason: str) -> None:
+        self.finish_reason = reason
+        self._commit(len(self.path) - 1)
+        rest = self._decoder.decode(b"", final=True)
+        if rest and self.steps:
+            self.steps[-1] = replace(self.steps[-1], text=self.steps[-1].text + rest)
+        self.report.tokens = len(self.steps)
+
+    def _give_back(self, node: Node) -> None:
+        """The row was lent: keep a copy where the loop may come back to it, else let go of it."""
+        if node.row is None:
+            return
+        may_return = self.finish_reason is None and not self._strategy.conditions_filtered
+        node.row = node.row.copy() if may_return else None
+
+
+def write(
+    engine: LogitsSource, writer: Writer, *, seq: int = 0, max_evaluations: int | None = None
+) -> Iterator[Step]:
+    """Drive one writer on one engine, giving each Step as it is released.
+
+    Stops without a `finish_reason` when `max_evaluations` tokens have been evaluated (None: never).
+    """
+    before = engine.evaluations
+    prompt = len(writer.tokens)
+    while writer.finish_reason is None:
+        if writer.wants_logits:
+            if max_evaluations is not None and writer.report.evaluations >= max_evaluations:
+                return
+            engine.goto(writer.tokens, seq=seq)
+            writer.report.evaluations = max(1, engine.evaluations - before - prompt + 1)
+            yield from writer.advance(engine.logits(seq))
+        else:
+            yield from writer.advance()
+
+
+def _ready(node: Node) -> bool:
+    return node.row is not None or node.distribution is not None
+
+
+def _log_legal(node: Node) -> float:
+    mass = node.removed_mass()
+    return -math.inf if mass >= 1.0 else math.log1p(-mass)
+
+
+def _known(row: NDArray[np.float32], filtered: Distribution) -> dict[int, tuple[float, int]]:
+    """Raw logit and rank of every survivor, for a node whose row is not kept."""
+    logits = row[filtered.ids]
+    above = np.sort(row[row >= logits.min()])
+    ranks = len(above) - np.searchsorted(above, logits, side="right") + 1
+    return {
+        int(token): (float(logit), int(rank))
+        for token, logit, rank in zip(filtered.ids, logits, ranks, strict=True)
+    }

@@ -1,0 +1,73 @@
+"""What a generation gives back: the text, how it ended, and what it cost."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ggufban.inspection.trace import Step
+
+__all__ = ["FINISH_REASONS", "Generation", "Report"]
+
+FINISH_REASONS = {
+    "stop": "the model ended its text, or a stop string came",
+    "length": "the limit of tokens, or the end of the context, was reached",
+    "banned": "no legal continuation was left",
+    "interrupted": "it was interrupted",
+}
+"""Why a text ended."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What the bans did and what it cost.
+
+    `hits` counts, for each pattern, how often a token that would have completed it was drawn (under `mask`, where
+    none is drawn, how often it was the token that the sampler would have given the most probability). `evaluations`
+    are tokens evaluated by the model after the prompt, plus one for the prompt; `discarded_tokens` those that were
+    drawn and taken back. `log_legal_mass` is Σ ln(1 - removed mass) over the tokens of the text: its exponential is
+    the product of the legal masses, w, whose mean over `mask` samples is the probability of a text without a match.
+    """
+
+    hits: Counter[str] = field(default_factory=Counter)
+    evaluations: int = 0
+    discarded_tokens: int = 0
+    log_legal_mass: float = 0.0
+    seconds: float = 0.0
+    tokens: int = 0
+
+    @property
+    def evaluations_per_token(self) -> float:
+        """Evaluations for each token of the text; 1 where nothing was taken back."""
+        return self.evaluations / self.tokens if self.tokens else math.nan
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens of the text for each second, the prompt's evaluation included."""
+        return self.tokens / self.seconds if self.seconds else math.nan
+
+
+@dataclass(slots=True)
+class Generation:
+    """A finished text and everything known of it.
+
+    `text` is what was written, without the prompt; `finish_reason` one of `FINISH_REASONS`; `steps` one Step for
+    each token of the text; `tokens` their ids.
+    """
+
+    text: str
+    finish_reason: str
+    steps: tuple[Step, ...]
+    report: Report
+    prompt: str
+    model: str
+    seed: int
+    strategy: str
+    fold: str | None
+    sampler: tuple[str, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> list[int]:
+        """The ids of the text's tokens."""
+        return [step.token for step in self.steps]

@@ -1,0 +1,1 @@
+"""What the model wanted, why it said this, where it went wrong."""

@@ -1,0 +1,115 @@
+"""What one row of logits says: pure functions on `(n_vocab,)` float32, computed in float64.
+
+Everything here is of the model's own distribution: raw logits, temperature 1, full vocabulary, natural logarithms.
+With l the logits, m their maximum, d = l - m, Z = Σ exp(d) and p = exp(d)/Z:
+
+    ln p_i     = d_i - ln Z
+    H          = -Σ p ln p           = ln Z - Σ p d
+    varentropy = Σ p (ln p + H)²     = Σ p d² - (Σ p d)²
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggufban.errors import LogitsError
+
+__all__ = ["RowScanner", "RowStatistics", "rank_of", "row_statistics", "top_ids"]
+
+_BLOCK = 64
+
+
+class RowStatistics(NamedTuple):
+    """Scalars of one row: `log_z` + `maximum` is its log-sum-exp; entropies in nats, varentropy in nats²."""
+
+    maximum: float
+    log_z: float
+    entropy: float
+    varentropy: float
+
+    def logprob(self, logit: float) -> float:
+        """The log-probability of a token with this logit."""
+        return logit - self.maximum - self.log_z
+
+
+class RowScanner:
+    """Reads rows of one vocabulary size, in buffers that are kept: fresh pages would cost more than the sums.
+
+    Not for two threads at once.
+    """
+
+    def __init__(self, n_vocab: int) -> None:
+        self._d = np.empty(n_vocab, dtype=np.float64)
+        self._e = np.empty(n_vocab, dtype=np.float64)
+        self._ones = np.ones(n_vocab, dtype=np.float64)
+
+    def __call__(self, logits: NDArray[np.float32]) -> RowStatistics:
+        """The scalars of a row `(n_vocab,)`; entries of -inf have probability 0 and add nothing.
+
+        Raises `LogitsError` on a NaN, on +inf, and where nothing is finite.
+        """
+        maximum = float(logits.max())
+        if not math.isfinite(maximum):
+            what = "a NaN" if math.isnan(maximum) else "+inf" if maximum > 0 else "nothing finite"
+            raise LogitsError(
+                f"the logits hold {what}: the model or its file is damaged, or its context was overrun"
+            )
+        d, e = self._d, self._e
+        np.subtract(logits, maximum, out=d)
+        np.exp(d, out=e)
+        z = float(np.dot(e, self._ones))
+        mean = float(np.dot(e, d)) / z
+        if math.isnan(mean):  # 0 · -inf: only then is it worth a pass to find the entries of -inf
+            d[np.isneginf(d)] = 0.0
+            mean = float(np.dot(e, d)) / z
+        e *= d
+        variance = float(np.dot(e, d)) / z - mean * mean
+        log_z = math.log(z)
+        return RowStatistics(maximum, log_z, log_z - mean, max(0.0, variance))
+
+
+def row_statistics(logits: NDArray[np.float32]) -> RowStatistics:
+    """The scalars of one row `(n_vocab,)`; see `RowScanner` for many.
+
+    >>> row = row_statistics(np.log(np.array([0.5, 0.25, 0.25], dtype=np.float32)))
+    >>> round(row.entropy, 4), round(row.varentropy, 4)
+    (1.0397, 0.1201)
+    """
+    return RowScanner(logits.shape[0])(logits)
+
+
+def top_ids(logits: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """The ids of the `k` largest logits, largest first, ties by the lower id: `(min(k, n_vocab),)`.
+
+    The k-th largest of the maxima of disjoint blocks is at most the k-th largest element, so that everything at or
+    above it holds the answer; there is little of it, and only that is sorted.
+
+    >>> top_ids(np.array([0.5, 2.0, 1.0, 2.0], dtype=np.float32), 3).tolist()
+    [1, 3, 2]
+    """
+    size = logits.shape[0]
+    k = min(k, size)
+    if k <= 0:
+        return np.empty(0, dtype=np.int64)
+    blocks = size // _BLOCK
+    if blocks > k:
+        maxima = logits[: blocks * _BLOCK].reshape(_BLOCK, blocks).max(axis=0)  # block j: j, j + blocks, …
+        maxima.partition(blocks - k)
+        candidates = np.flatnonzero(logits >= maxima[blocks - k])
+    else:
+        candidates = np.arange(size)
+    order = np.argsort(-logits[candidates], kind="stable")[:k]
+    return candidates[order]
+
+
+def rank_of(logits: NDArray[np.float32], token: int) -> int:
+    """The 1-based place of `token` when all are sorted by logit, ties by the lower id.
+
+    >>> rank_of(np.array([0.5, 2.0, 1.0, 2.0], dtype=np.float32), 3)
+    2
+    """
+    value = logits[token]
+    above = int(np.count_nonzero(logits > value))
+    return 1 + above + int(np.count_nonzero(logits[:token] == value))

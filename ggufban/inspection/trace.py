@@ -1,0 +1,155 @@
+"""The record of one token: what the model wanted there, and what was made of it.
+
+A `Step` is made once, while the logits are at hand, and never from a replay: on a quantized model the same prefix
+evaluated in another batch gives other logits. Every view (terminal, JSON, HTML) is drawn from Steps.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggufban.inspection.statistics import RowScanner, RowStatistics, top_ids
+from ggufban.vocab import Vocab
+
+__all__ = ["Candidate", "Fate", "Observer", "Sight", "Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A token that could have been chosen.
+
+    `logit`, `logprob`, `probability` and `rank` (1-based) are the model's own: raw logits, temperature 1, no ban.
+    `drawn_with` is the probability that it had at the draw, after bans and filters: 0 if it was removed, NaN if
+    nothing was drawn. `removed_by` names the stage that removed it: `ban: Paris`, `top-k`, `min-p` …
+    """
+
+    token: int
+    piece: bytes
+    text: str
+    logit: float
+    logprob: float
+    probability: float
+    rank: int
+    drawn_with: float = math.nan
+    removed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One token of a text, and what was known when it was chosen.
+
+    `token` is its id, `piece` its bytes, `text` what it adds to the decoded text (a character's text comes with the
+    token that completes it). `logit`, `logprob`, `probability`, `rank`, `entropy` and `varentropy` (nats, nats²)
+    are of the model's own distribution; they are NaN (rank 0) where the step was not traced (`top=None`).
+    `drawn_with` is the token's probability at the draw and `random` the number in [0, 1) that chose it.
+    `removed_mass` is the probability that bans took away here, out of what the sampler would have drawn from.
+    """
+
+    token: int
+    piece: bytes
+    text: str
+    logit: float = math.nan
+    logprob: float = math.nan
+    probability: float = math.nan
+    rank: int = 0
+    entropy: float = math.nan
+    varentropy: float = math.nan
+    drawn_with: float = math.nan
+    random: float = math.nan
+    removed_mass: float = 0.0
+    candidates: tuple[Candidate, ...] = field(default=(), repr=False)
+
+    @property
+    def surprisal(self) -> float:
+        """-ln of the model's own probability, in nats."""
+        return -self.logprob
+
+    @property
+    def margin(self) -> float:
+        """Probability of the best candidate less that of the second; NaN with fewer than two traced."""
+        if len(self.candidates) < 2:
+            return math.nan
+        return self.candidates[0].probability - self.candidates[1].probability
+
+    @property
+    def tail_mass(self) -> float:
+        """The probability beyond the candidates shown."""
+        return max(0.0, 1.0 - math.fsum(candidate.probability for candidate in self.candidates))
+
+
+Fate = Callable[[int], tuple[float, str | None]]
+"""For a token: the probability that it had at the draw, and the stage that removed it, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One row as it was seen, before anything was drawn from it: its scalars and its best tokens."""
+
+    row: RowStatistics
+    best: tuple[Candidate, ...]
+
+
+class Observer:
+    """Makes Steps from raw rows of one vocabulary, each with its `top` best candidates.
+
+    With `top=None` nothing is computed, and Steps carry no statistics.
+    """
+
+    def __init__(self, vocab: Vocab, top: int | None) -> None:
+        self.vocab = vocab
+        self.top = top
+        self._scan = RowScanner(len(vocab))
+
+    def look(self, logits: NDArray[np.float32]) -> Sight | None:
+        """What the raw row `logits` `(n_vocab,)` says; None with `top=None`. Raises `LogitsError`."""
+        if self.top is None:
+            return None
+        row = self._scan(logits)
+        best = []
+        for rank, token in enumerate(top_ids(logits, self.top).tolist(), 1):
+            piece, logit = self.vocab.pieces[token], float(logits[token])
+            logprob = row.logprob(logit)
+            text = piece.decode("utf-8", "replace")
+            best.append(Candidate(token, piece, text, logit, logprob, math.exp(logprob), rank))
+        return Sight(row, tuple(best))
+
+    def step(
+        self,
+        sight: Sight | None,
+        token: int,
+        logit: float,
+        rank: int,
+        *,
+        fate: Fate | None = None,
+        drawn_with: float = math.nan,
+        random: float = math.nan,
+    ) -> Step:
+        """The Step of choosing `token`, whose raw logit and rank these are, from what `sight` saw.
+
+        `text` is left empty: whoever decodes the text fills it in.
+        """
+        piece = self.vocab.piece(token)
+        if sight is None:
+            return Step(token, piece, "", drawn_with=drawn_with, random=random)
+        logprob = sight.row.logprob(logit)
+        best = sight.best
+        if fate is not None:
+            fates = [fate(candidate.token) for candidate in best]
+            best = tuple(replace(c, drawn_with=p, removed_by=by) for c, (p, by) in zip(best, fates, strict=True))
+        return Step(
+            token,
+            piece,
+            "",
+            logit,
+            logprob,
+            math.exp(logprob),
+            rank,
+            sight.row.entropy,
+            sight.row.varentropy,
+            drawn_with,
+            random,
+            candidates=best,
+        )
