@@ -1,0 +1,192 @@
+"""The tokens that are still in the running, and the few operations that every filter is made of.
+
+A row of logits begins *wide*: 262,144 of them, in the order of their ids. A filter leaves a few, *narrow*:
+ids and logits side by side. What is expensive on a wide row is done once and cleverly here, so that the
+filters can be read as what they are.
+
+- One pass for the greatest logit, for NaN and for top-k: the row is folded into 64 lines, and the greatest of
+  each column is kept (`maxima`). The greatest of those is the greatest of all, NaN wins every comparison of
+  `np.maximum`, and the k-th greatest of the columns bounds the k-th greatest logit from below, because at
+  least k logits are as great: only what passes that bound is ever sorted.
+- llama.cpp adds up probabilities one after the other in float32. On a flat row of 262,144 such a sum is wrong
+  in its fifth digit, and a nucleus that ends where a running sum passes p ends a few tokens early or late.
+  The same survivors as llama.cpp means the same sums: `np.add.accumulate` in float32 is that very loop.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggufban.errors import LogitsError
+
+__all__ = ["Candidates", "exp32", "log32", "softmax32", "sum32"]
+
+LINES = 64
+"""Into how many lines a wide row is folded for its maxima."""
+
+SMALL = 2048
+"""Below this many numbers a stable sort is faster than packing keys."""
+
+
+class Candidates(NamedTuple):
+    """Tokens and their logits: what a filter takes and what it returns. Nothing in it is ever written to.
+
+    Begin with `Candidates.of(logits)`. A *wide* one has `ids` None: `logits[i]` is token i, and a token that
+    was banned holds -inf. A *narrow* one holds only tokens with finite logits, in ascending order of ids, or,
+    where `descending`, in descending order of logits with the lower id first among equals.
+    """
+
+    ids: NDArray[np.int32] | None
+    """The tokens, `(n,)` int32; None: the whole vocabulary."""
+    logits: NDArray[np.float32]
+    """Their logits, `(n,)` float32."""
+    descending: bool
+    """Whether they stand in descending order of logits."""
+    size: int
+    """How many candidates llama.cpp would count here: it keeps tokens of logit -inf in its array, and dynamic
+    temperature and `min_keep` count them."""
+    maxima: NDArray[np.float32] | None = None
+    """Wide only: the greatest logit of each of many disjoint groups that together are the row."""
+
+    @classmethod
+    def of(cls, logits: NDArray[np.float32]) -> "Candidates":
+        """All tokens of a row, `(n_vocab,)` float32, which is kept and not changed.
+
+        `LogitsError` if a logit is NaN or +inf, or if none is finite.
+        """
+        maxima = column_maxima(logits)
+        top = maxima.max() if len(maxima) else np.float32(-np.inf)
+        if not np.isfinite(top):
+            raise LogitsError(what_is_wrong(logits))
+        return cls(None, logits, False, len(logits), maxima)
+
+    @property
+    def top(self) -> np.float32:
+        """The greatest logit."""
+        if self.maxima is not None:
+            return np.float32(self.maxima.max())
+        return np.float32(self.logits[0] if self.descending else self.logits.max())
+
+    def at_least(self, threshold: np.float32) -> "Candidates":
+        """Those whose logit is at least `threshold`: narrow, in the order that they had."""
+        keep = self.logits >= threshold if threshold > -np.inf else self.logits > threshold
+        return self.pick(keep.nonzero()[0])
+
+    def pick(self, places: NDArray[np.intp]) -> "Candidates":
+        """Those at ascending `places`: narrow, and `size` counts just them."""
+        ids = places.astype(np.int32) if self.ids is None else self.ids[places]
+        return Candidates(ids, self.logits[places], self.descending, len(places))
+
+    def head(self, n: int, size: int | None = None) -> "Candidates":
+        """The first n of those in order; `size` is what llama.cpp would count, n if not given."""
+        assert self.ids is not None
+        size = n if size is None else size
+        return Candidates(self.ids[:n], self.logits[:n], self.descending, size)
+
+    def narrow(self) -> "Candidates":
+        """The same, with explicit ids and without tokens of logit -inf."""
+        return self if self.ids is not None else self.at_least(np.float32(-np.inf))._replace(size=self.size)
+
+    def ordered(self) -> "Candidates":
+        """The same, narrow and in descending order of logits, the lower id first among equals."""
+        if self.descending:
+            return self
+        narrow = self.narrow()
+        assert narrow.ids is not None
+        order = descending_order(narrow.logits)
+        return Candidates(narrow.ids[order], narrow.logits[order], True, self.size)
+
+    def greatest(self, k: int) -> "Candidates":
+        """The k of greatest logit, in descending order; among equals the lower ids."""
+        size = min(k, self.size)
+        if self.descending:
+            return self.head(min(k, len(self.logits)), size)
+        passed = self
+        if self.maxima is not None and 2 * k <= len(self.maxima):
+            # Each of the k greatest maxima is a logit of its own, so at least k logits pass this bound.
+            passed = self.at_least(nth_greatest(self.maxima, k))
+        if k < len(passed.logits):
+            bound = nth_greatest(passed.logits, k)
+            above = passed.logits > bound
+            equal = (passed.logits == bound).nonzero()[0] if bound > -np.inf else []
+            above[equal[: k - int(np.count_nonzero(above))]] = True
+            passed = passed.pick(above.nonzero()[0])
+        return passed.ordered()._replace(size=size)
+
+    def with_logits(self, logits: NDArray[np.float32]) -> "Candidates":
+        """The same tokens with other logits in the same places; those that became -inf are gone.
+
+        `LogitsError` if none is left.
+        """
+        if self.ids is None:
+            return Candidates.of(logits)
+        places = self.ids.argsort()
+        places = places[logits[places] > -np.inf]
+        if not len(places):
+            raise LogitsError(what_is_wrong(logits))
+        return Candidates(self.ids[places], logits[places], False, self.size)
+
+
+def column_maxima(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The greatest of each of about n/64 disjoint groups of logits; NaN where a group has one."""
+    columns = len(logits) // LINES
+    if columns < LINES:
+        return logits
+    maxima: NDArray[np.float32] = logits[: columns * LINES].reshape(LINES, columns).max(axis=0)
+    rest = logits[columns * LINES :]
+    return np.concatenate([maxima, rest]) if len(rest) else maxima
+
+
+def what_is_wrong(logits: NDArray[np.float32]) -> str:
+    """The sentence for a row that nothing can be drawn from."""
+    for name, bad in (("NaN", np.isnan(logits)), ("+inf", np.isposinf(logits))):
+        if bad.any():
+            return (
+                f"the logits hold {name} in {np.count_nonzero(bad)} of {len(logits)} places, first at token "
+                f"{int(bad.argmax())}: the model, its file or its build is broken, and no token is drawn"
+            )
+    return f"none of the {len(logits)} logits is finite: every token is banned, and none can be drawn"
+
+
+def nth_greatest(values: NDArray[np.float32], n: int) -> np.float32:
+    """The n-th greatest, counted from 1."""
+    return np.float32(np.partition(values, len(values) - n)[len(values) - n])
+
+
+def descending_order(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Places in descending order of finite values, ascending among equals.
+
+    Many values are sorted as 64-bit keys, of which the upper half orders like the value and the lower half is
+    the place: numpy sorts integers several times faster than it sorts floats stably. The bits of a float32
+    order like integers where it is positive, and the other way round where it is negative.
+    """
+    if len(values) < SMALL:
+        return (-values).argsort(kind="stable")
+    bits = (values + np.float32(0.0)).view(np.int32)  # + 0.0 makes 0.0 of -0.0
+    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    keys = (~ascending).astype(np.int64) << 32
+    keys |= np.arange(len(values), dtype=np.int64)
+    keys.sort()
+    return (keys & 0xFFFFFFFF).astype(np.intp)
+
+
+def exp32(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """e^x in float32, rounded once from float64, as good as always what the C library's `expf` gives."""
+    return np.exp(x, dtype=np.float64).astype(np.float32)
+
+
+def log32(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The natural logarithm in float32, rounded once from float64, like the C library's `logf`."""
+    return np.log(x, dtype=np.float64).astype(np.float32)
+
+
+def sum32(x: NDArray[np.float32]) -> np.float32:
+    """The sum as a loop over float32 makes it, first to last, rounding at each step."""
+    return np.float32(np.add.accumulate(x)[-1])
+
+
+def softmax32(candidates: Candidates) -> NDArray[np.float32]:
+    """The probabilities of candidates in their order, float32: llama.cpp's `llama_sampler_softmax_impl`."""
+    weights = exp32(candidates.logits - candidates.top)
+    return weights / sum32(weights)
