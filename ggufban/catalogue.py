@@ -140,9 +140,7 @@ def resolve(name: str | os.PathLike[str], progress: Progress | None = None) -> P
         raise ModelNotFoundError(f"{text}: no such file; give the path of a GGUF file, or a name: {names}")
     close = get_close_matches(text, catalogue(), n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    raise ModelNotFoundError(
-        f"no model is called {text!r}: {hint}names are {names}; a path to a GGUF file works too"
-    )
+    raise ModelNotFoundError(f"no model is called {text!r}: {hint}names are {names}; a path to a GGUF file works too")
 
 
 # -- fetching -----------------------------------------------------------------------------------------------------
@@ -393,9 +391,7 @@ def on_this_machine() -> list[Found]:
         found += [Found(by_file.get(p.name, p.name), p, "ggufban") for p in sorted(folder.glob("*.gguf"))]
     home = Path.home()
     llama_cache = Path(os.environ.get("LLAMA_CACHE") or _platform_cache() / "llama.cpp")
-    hub = (
-        os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or home / ".cache" / "huggingface") / "hub"
-    )
+    hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or home / ".cache" / "huggingface") / "hub"
     for owner, folder, pattern in (
         ("llama.cpp", llama_cache, "*.gguf"),
         ("Hugging Face", Path(hub), "models--*/snapshots/*/**/*.gguf"),

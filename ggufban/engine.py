@@ -264,7 +264,7 @@ class Engine:
         most 512 MB are asked of llama.cpp at once. Raises `ContextFullError` before anything is evaluated.
         """
         text = self._sequences[seq]
-        self._check(tokens, text)
+        self._check(tokens, len(text.tokens))
         n_rows = len(tokens) if n_rows is None else n_rows
         most = self.n_batch if n_rows <= 1 else min(self.n_batch, max(1, (128 << 20) // self.n_vocab))
         first_row = len(tokens) - n_rows
@@ -283,7 +283,7 @@ class Engine:
         """Evaluate one token for each of several sequences in one decode: {seq: token}."""
         for i, (seq, token) in enumerate(tokens.items()):
             text = self._sequences[seq]
-            self._check([token], text)
+            self._check([token], len(text.tokens))
             self._fill(i, [token], seq, len(text.tokens), 1)
         for seq in tokens:
             text = self._sequences[seq]
@@ -324,12 +324,13 @@ class Engine:
         rows.flags.writeable = False
         return rows
 
-    def _check(self, tokens: Sequence[int], text: _Sequence) -> None:
+    def _check(self, tokens: Sequence[int], n_past: int) -> None:
+        """Raise unless `tokens` can be evaluated after `n_past` others."""
         if not tokens:
             raise UsageError("there is nothing to evaluate: the list of tokens is empty")
-        if len(text.tokens) + len(tokens) > self.n_ctx:
+        if n_past + len(tokens) > self.n_ctx:
             raise ContextFullError(
-                f"{len(text.tokens) + len(tokens)} tokens do not fit into a context of {self.n_ctx}; "
+                f"{n_past + len(tokens)} tokens do not fit into a context of {self.n_ctx}; "
                 "shorten the text or raise the context size (n_ctx, --ctx-size)"
             )
         low, high = min(tokens), max(tokens)
@@ -562,9 +563,7 @@ def _load_model(path: Path, n_gpu_layers: int, verbose: bool) -> Any:
     return model
 
 
-def _make_context(
-    model: Any, n_ctx: int, n_batch: int, n_threads: int | None, n_parallel: int, verbose: bool
-) -> Any:
+def _make_context(model: Any, n_ctx: int, n_batch: int, n_threads: int | None, n_parallel: int, verbose: bool) -> Any:
     processors = cpu_count() or 1
     params = llama_cpp.llama_context_default_params()
     params.n_ctx, params.n_batch, params.n_seq_max = n_ctx, n_batch, n_parallel

@@ -15,7 +15,7 @@ The path runs from the last place that the reader has seen, `path[0]`, to the en
 
 import codecs
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ggufban.decoding.report import Report
 from ggufban.decoding.strategy import Strategy
-from ggufban.decoding.tree import DEAD, Node, shares_of
+from ggufban.decoding.tree import DEAD, Node
 from ggufban.errors import ParameterError
 from ggufban.inspection.statistics import rank_of
 from ggufban.inspection.trace import Fate, Observer, Step
@@ -35,6 +35,10 @@ __all__ = ["LogitsSource", "MatcherLike", "Writer", "write"]
 
 _PATIENCE = 512
 """Tokens taken back without any progress, after which `rewind` works like `mask` until something is released."""
+
+
+_WIDE = 4096
+"""`exact` keeps the distribution of every place that it has seen, if it has at most this many survivors."""
 
 
 class MatcherLike(Protocol):
@@ -198,16 +202,16 @@ class Writer:
             self._bury(node)
             return
         token, step = chosen
-        eager = self._eager
         last = len(self.steps) + len(self.path) >= self._n_predict
+        waiting = not (last or self._eager)  # may a banned word stand complete, waiting for its edge?
         if token in self._vocab.end:
             if self._matcher.end_legal(node.state):
                 self.report.log_legal_mass += _log_legal(node)
                 self._finish("stop")
             else:
-                self._reject(node, token, self._matcher.hits_end(node.state), waiting=True)
-        elif not self._matcher.legal(node.state, token, waiting=not (last or eager)):
-            self._reject(node, token, self._hits(node, token), waiting=not last)
+                self._reject(node, token, waiting)
+        elif not self._matcher.legal(node.state, token, waiting=waiting):
+            self._reject(node, token, waiting)
         else:
             self._follow(node, token, step, last)
 
@@ -215,11 +219,8 @@ class Writer:
         """Turn a row that was just evaluated into the sampler's distribution, and note what there is to see."""
         if node.distribution is None:
             assert node.row is not None
-            self._sampler.restore(node.sampler)
+            node.distribution = self._filter(node, node.row)
             node.sight = self._observer.look(node.row)
-            node.distribution = self._sampler.distribution(
-                node.row, explain=node.sight is not None, step=len(self.steps) + len(self.path)
-            )
             if self._strategy.conditions_filtered:
                 node.known = _known(node.row, node.distribution)
         if self._eager and not len(node.illegal):
@@ -227,8 +228,14 @@ class Writer:
             if len(illegal):
                 node.forbid(illegal)
                 best = int(node.distribution.ids[0])
-                if not self._matcher.legal(node.state, best, waiting=False):
+                if node.forbids(best):
                     self._count(node, best, self._hits(node, best))
+
+    def _filter(self, node: Node, row: NDArray[np.float32]) -> Distribution:
+        """The sampler's distribution over `row` at this place in the text."""
+        self._sampler.restore(node.sampler)
+        step = len(self.steps) + len(self.path)
+        return self._sampler.distribution(row, rng=self._rng, explain=self._observer.top is not None, step=step)
 
     @property
     def _eager(self) -> bool:
@@ -236,45 +243,58 @@ class Writer:
 
     def _choose(self, node: Node) -> tuple[int, Step] | None:
         """Draw from p · (1 - r); None where nothing is left."""
-        filtered, p = node.distribution, None
+        filtered = node.distribution
         assert filtered is not None
-        if len(node.illegal) or node.removed:
-            while True:
-                if not self._strategy.conditions_filtered:
-                    dead = node.dead_ids()
-                    if len(dead):
-                        assert node.row is not None
-                        row = node.row.copy()
-                        row[dead] = -np.inf
-                        if row.max() == -np.inf:
-                            return None
-                        self._sampler.restore(node.sampler)
-                        filtered = self._sampler.distribution(row, explain=node.sight is not None)
-                p = filtered.probs * (1.0 - shares_of(node, filtered.ids))
-                if float(p.sum()) > 1.0 - DEAD:
-                    break
-                if self._strategy.conditions_filtered:
-                    return None
-                node.removed.update((int(token), 1.0) for token in filtered.ids)
-        if p is None:
-            token, random = filtered.sample(self._rng)
-            drawn_with = filtered.prob_of(token) if node.sight is not None else math.nan
-        else:
-            p = p / p.sum()
+        if len(node.illegal) or node.shares:
+            remaining = self._remaining(node)
+            if remaining is None:
+                return None
+            filtered, p = remaining
             random = float(self._rng.random())
-            at = min(int(np.searchsorted(np.cumsum(p), random, side="right")), int(np.flatnonzero(p)[-1]))
-            token, drawn_with = int(filtered.ids[at]), float(p[at])
-        return token, self._observe(node, token, filtered, p, drawn_with, random)
+            at = min(int(np.cumsum(p).searchsorted(random, side="right")), int(np.flatnonzero(p)[-1]))
+            token = int(filtered.ids[at])
+        else:
+            p = filtered.probs
+            token, random = filtered.sample(self._rng)
+        assert node.distribution is not None
+        node.probabilities[token] = node.distribution.prob_of(token)
+        return token, self._observe(node, token, filtered, p, random)
+
+    def _remaining(self, node: Node) -> tuple[Distribution, NDArray[np.float64]] | None:
+        """What the filters leave when what is dead never reaches them, and p · (1 - r) over it, summing to 1.
+
+        Under `exact` the filters have seen everything, and only their survivors are conditioned.
+        """
+        filtered = node.distribution
+        while True:
+            if not self._strategy.conditions_filtered:
+                assert node.row is not None
+                row = node.row.copy()
+                row[node.dead_ids()] = -np.inf
+                if row.max() == -np.inf:
+                    return None
+                filtered = self._filter(node, row)
+            assert filtered is not None
+            p = filtered.probs * node.left(filtered.ids)
+            total = float(p.sum())
+            if total > 1.0 - DEAD:
+                return filtered, p / total
+            if self._strategy.conditions_filtered:
+                return None
+            for token in filtered.ids.tolist():  # what the filters let through is spent: let others through
+                node.probabilities.setdefault(token, 0.0)
+                node.give(token, 1.0)
 
     def _observe(
         self,
         node: Node,
         token: int,
         filtered: Distribution,
-        p: NDArray[np.float64] | None,
-        drawn_with: float,
+        p: NDArray[np.float64],
         random: float,
     ) -> Step:
+        """The record of this draw."""
+        drawn_with = float(p[filtered.place_of(token)])
         if node.sight is None:
             return self._observer.step(None, token, math.nan, 0, drawn_with=drawn_with, random=random)
         if node.row is not None:
@@ -285,22 +305,23 @@ class Writer:
         fate = self._fate(node, filtered, p)
         return self._observer.step(node.sight, token, logit, rank, fate=fate, drawn_with=drawn_with, random=random)
 
-    def _fate(self, node: Node, filtered: Distribution, p: NDArray[np.float64] | None) -> Fate:
+    def _fate(self, node: Node, filtered: Distribution, p: NDArray[np.float64]) -> Fate:
         """For a token at `node`: the probability that it had at the draw, and what removed it."""
-        drawn = dict(zip(filtered.ids.tolist(), (filtered.probs if p is None else p).tolist(), strict=True))
-        dead = {token for token, share in node.removed.items() if share >= DEAD}
+        drawn = dict(zip(filtered.ids.tolist(), p.tolist(), strict=True))
 
         def fate(token: int) -> tuple[float, str | None]:
-            at = int(np.searchsorted(node.illegal, token))
-            banned = at < len(node.illegal) and node.illegal[at] == token
-            if banned or token in dead:
-                if token not in node.reasons:
-                    patterns = [str(hit.pattern) for hit in self._hits(node, token)] if banned else []
-                    node.reasons[token] = ", ".join(dict.fromkeys(patterns)) or "every continuation"
-                return 0.0, f"ban: {node.reasons[token]}"
+            if node.forbids(token) or node.shares.get(token) == 1.0:
+                return 0.0, f"ban: {self._reason(node, token)}"
             return drawn.get(token, 0.0), None if token in drawn else filtered.removed_by(token)
 
         return fate
+
+    def _reason(self, node: Node, token: int) -> str:
+        """The patterns that a token was removed for; a token that is not illegal itself led to nothing else."""
+        if token not in node.reasons:
+            hits = self._hits(node, token) if node.forbids(token) else ()
+            node.reasons[token] = _names(hits) or "every continuation"
+        return node.reasons[token]
 
     # -- after the draw -------------------------------------------------------------------------------------------
 
@@ -309,7 +330,7 @@ class Writer:
         child = node.children.get(token)
         if child is None:
             self._sampler.restore(node.sampler)
-            self._sampler.accept(token)
+            self._sampler.accept(token, node.distribution)
             state = self._matcher.step(node.state, token)
             child = Node(state, node.end + len(self._vocab.pieces[token]), self._sampler.state)
         child.step = step
@@ -333,15 +354,15 @@ class Writer:
         return [replace(hit, back=hit.back - size) for hit in waiting]
 
     def _count(self, node: Node, token: int, hits: Sequence[Any]) -> None:
-        patterns = dict.fromkeys(str(hit.pattern) for hit in hits)
-        self.report.hits.update(patterns.keys())
-        node.reasons[token] = ", ".join(patterns)
+        self.report.hits.update({str(hit.pattern) for hit in hits})
+        node.reasons[token] = _names(hits)
 
-    def _reject(self, node: Node, token: int, hits: Sequence[Any], *, waiting: bool) -> None:
+    def _reject(self, node: Node, token: int, waiting: bool) -> None:
         """Remove what is illegal at `node`, `token` among it, and go back as far as the strategy says."""
+        hits = self._hits(node, token)
         self._count(node, token, hits)
         node.forbid(self._matcher.illegal(node.state, waiting=waiting))
-        node.removed[token] = 1.0
+        node.give(token, 1.0)
         self.report.discarded_tokens += 1
         self._since_release += 1
         self._go_back(node.end - max((hit.back for hit in hits), default=0))
@@ -354,8 +375,7 @@ class Writer:
         for k in range(length, keep, -1):
             child, parent = self.path[k], self.path[k - 1]
             assert child.step is not None
-            share = child.removed_mass()
-            parent.removed[child.step.token] = 1.0 if share >= DEAD else share
+            parent.give(child.step.token, child.removed_mass())
             parent.children[child.step.token] = child
         self._drop(length - keep)
         if self._strategy.conditions_filtered:
@@ -369,7 +389,7 @@ class Writer:
             return
         assert node.step is not None
         parent = self.path[-2]
-        parent.removed[node.step.token] = 1.0
+        parent.give(node.step.token, 1.0)
         parent.children.pop(node.step.token, None)
         self._drop(1)
         if self._strategy.conditions_filtered:
@@ -403,8 +423,9 @@ class Writer:
         if self._matcher.end_legal(state):
             child = self.path[place + 1]
             assert child.step is not None
-            kept = place + 1 if part else place
-            del self.path[kept + 1 :], self.tokens[len(self.tokens) - (len(self.path) - 1 - kept) :]
+            beyond = len(self.path) - 1 - (place + 1 if part else place)
+            if beyond:
+                del self.path[-beyond:], self.tokens[-beyond:]
             if part:
                 child.step = replace(child.step, piece=part)
             self._finish("stop")
@@ -414,7 +435,7 @@ class Writer:
         token, hits = leaf.step.token, self._matcher.hits_end(state)
         self._drop(1)
         self._count(parent, token, hits)
-        parent.removed[token] = 1.0
+        parent.give(token, 1.0)
         self._since_release += 1
         self._go_back(begin - max((hit.back for hit in hits), default=0))
 
@@ -469,21 +490,30 @@ class Writer:
             return
         may_return = self.finish_reason is None and not self._strategy.conditions_filtered
         node.row = node.row.copy() if may_return else None
+        if not may_return and node.distribution is not None and len(node.distribution) > _WIDE:
+            node.distribution = None  # too much to keep for a whole tree: evaluated again if need be
 
 
 def write(
-    engine: LogitsSource, writer: Writer, *, seq: int = 0, max_evaluations: int | None = None
+    engine: LogitsSource,
+    writer: Writer,
+    *,
+    seq: int = 0,
+    max_evaluations: int | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Step]:
     """Drive one writer on one engine, giving each Step as it is released.
 
-    Stops without a `finish_reason` when `max_evaluations` tokens have been evaluated (None: never).
+    Interrupts the writer as soon as `stopping()` says so, or when `max_evaluations` tokens have been evaluated after
+    the prompt (None: never).
     """
     before = engine.evaluations
     prompt = len(writer.tokens)
     while writer.finish_reason is None:
-        if writer.wants_logits:
-            if max_evaluations is not None and writer.report.evaluations >= max_evaluations:
-                return
+        spent = max_evaluations is not None and writer.report.evaluations >= max_evaluations
+        if stopping() or (spent and writer.wants_logits):
+            yield from writer.interrupt()
+        elif writer.wants_logits:
             engine.goto(writer.tokens, seq=seq)
             writer.report.evaluations = max(1, engine.evaluations - before - prompt + 1)
             yield from writer.advance(engine.logits(seq))
@@ -493,6 +523,10 @@ def write(
 
 def _ready(node: Node) -> bool:
     return node.row is not None or node.distribution is not None
+
+
+def _names(hits: Sequence[Any]) -> str:
+    return ", ".join(dict.fromkeys(str(hit.pattern) for hit in hits))
 
 
 def _log_legal(node: Node) -> float:
@@ -506,6 +540,5 @@ def _known(row: NDArray[np.float32], filtered: Distribution) -> dict[int, tuple[
     above = np.sort(row[row >= logits.min()])
     ranks = len(above) - np.searchsorted(above, logits, side="right") + 1
     return {
-        int(token): (float(logit), int(rank))
-        for token, logit, rank in zip(filtered.ids, logits, ranks, strict=True)
+        int(token): (float(logit), int(rank)) for token, logit, rank in zip(filtered.ids, logits, ranks, strict=True)
     }

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggufban.inspection.trace import Sight, Step
-from ggufban.sampling import Distribution
+from ggufban.sampling import Distribution, SamplerState
 
 __all__ = ["DEAD", "Node"]
 
@@ -27,8 +27,8 @@ class Node:
     """A place in the text: the state of everything there, and what is known of its future.
 
     `state` is the matcher's and `sampler` the sampler's, both immutable; `end` is the number of bytes of output up
-    to here. `row` is a copy of the raw logits, kept while the loop may come back; `distribution` what the sampler
-    makes of them with nothing removed. `step` is how the loop came here from the parent (None at the root).
+    to here; `step` is how the loop came here from the parent (None at the root). `row` is a copy of the raw logits,
+    kept while the loop may come back; `distribution` is what the sampler makes of them with nothing removed.
     """
 
     __slots__ = (
@@ -36,17 +36,19 @@ class Node:
         "distribution",
         "end",
         "illegal",
+        "illegal_mass",
         "known",
+        "probabilities",
         "reasons",
-        "removed",
         "row",
         "sampler",
+        "shares",
         "sight",
         "state",
         "step",
     )
 
-    def __init__(self, state: Any, end: int, sampler: Any, step: Step | None = None) -> None:
+    def __init__(self, state: Any, end: int, sampler: SamplerState, step: Step | None = None) -> None:
         self.state = state
         self.end = end
         self.sampler = sampler
@@ -56,35 +58,50 @@ class Node:
         self.distribution: Distribution | None = None
         self.known: dict[int, tuple[float, int]] | None = None  # token -> raw logit and rank, where no row is kept
         self.illegal = _NONE  # ids with r = 1 because the matcher says so, ascending
-        self.removed: dict[int, float] = {}  # r of the other tokens that were tried
-        self.reasons: dict[int, str] = {}  # token -> the pattern that its removal is owed to
+        self.illegal_mass = 0.0  # Σ p over them
+        self.shares: dict[int, float] = {}  # r of other tokens that were tried
+        self.probabilities: dict[int, float] = {}  # p of every token that was tried
+        self.reasons: dict[int, str] = {}  # token -> the patterns that its removal is owed to
         self.children: dict[int, Node] = {}
 
     def forbid(self, ids: NDArray[np.int32]) -> None:
-        """Give r = 1 to `ids` (ascending)."""
+        """Give r = 1 to `ids` (ascending). The distribution must be known."""
+        assert self.distribution is not None
         self.illegal = ids if not len(self.illegal) else np.union1d(self.illegal, ids)
+        self.illegal_mass = float(np.dot(self.distribution.probs, self._is_illegal(self.distribution.ids)))
+
+    def give(self, token: int, share: float) -> None:
+        """Set r of a token that was tried; one that the matcher forbids has r = 1 already."""
+        if not self.forbids(token):
+            self.shares[token] = 1.0 if share >= DEAD else share
+
+    def forbids(self, token: int) -> bool:
+        """Whether the matcher's list of illegal tokens here holds this one."""
+        at = int(np.searchsorted(self.illegal, token))
+        return at < len(self.illegal) and int(self.illegal[at]) == token
 
     def dead_ids(self) -> NDArray[np.int32]:
-        """Every token of which nothing is left, ascending."""
-        dead = [token for token, share in self.removed.items() if share >= DEAD]
+        """Every token with r = 1, ascending."""
+        dead = [token for token, share in self.shares.items() if share == 1.0]
         return np.union1d(self.illegal, np.array(dead, dtype=np.int32)) if dead else self.illegal
+
+    def left(self, ids: NDArray[np.int32]) -> NDArray[np.float64]:
+        """1 - r of each of `ids`: `(len(ids),)` float64."""
+        left = 1.0 - self._is_illegal(ids)
+        for token, share in self.shares.items():
+            left[ids == token] = 1.0 - share
+        return left
 
     def removed_mass(self) -> float:
         """Σ p · r, with p the sampler's distribution before anything was removed."""
-        p = self.distribution
-        if p is None or (not len(self.illegal) and not self.removed):
-            return 0.0
-        shares = shares_of(self, p.ids)
-        return min(1.0, float(np.dot(p.probs, shares)))
+        if not self.shares:
+            return min(1.0, self.illegal_mass)
+        return min(1.0, self.illegal_mass + sum(self.probabilities[t] * r for t, r in self.shares.items()))
 
-
-def shares_of(node: Node, ids: NDArray[np.int32]) -> NDArray[np.float64]:
-    """r of each of `ids` at `node`, `(len(ids),)` float64."""
-    shares = np.zeros(len(ids))
-    if len(node.illegal):
-        at = np.searchsorted(node.illegal, ids)
-        at[at == len(node.illegal)] = 0
-        shares[node.illegal[at] == ids] = 1.0
-    for token, share in node.removed.items():
-        shares[ids == token] = max(share, float(shares[ids == token].max(initial=0.0)))
-    return shares
+    def _is_illegal(self, ids: NDArray[np.int32]) -> NDArray[np.float64]:
+        if not len(self.illegal):
+            return np.zeros(len(ids))
+        at = np.searchsorted(self.illegal, ids)
+        at[at == len(self.illegal)] = 0
+        found: NDArray[np.bool_] = self.illegal[at] == ids
+        return found.astype(np.float64)

@@ -53,9 +53,7 @@ class RowScanner:
         maximum = float(logits.max())
         if not math.isfinite(maximum):
             what = "a NaN" if math.isnan(maximum) else "+inf" if maximum > 0 else "nothing finite"
-            raise LogitsError(
-                f"the logits hold {what}: the model or its file is damaged, or its context was overrun"
-            )
+            raise LogitsError(f"the logits hold {what}: the model or its file is damaged, or its context was overrun")
         d, e = self._d, self._e
         np.subtract(logits, maximum, out=d)
         np.exp(d, out=e)

@@ -78,17 +78,13 @@ class Distribution:
         self.before = before
         if before is not None:
             assert candidates.ids is not None
-            self.before = before[
-                candidates.ids.searchsorted(self.ids)
-            ]  # those before stood in the order of ids
+            self.before = before[candidates.ids.searchsorted(self.ids)]  # those before stood in the order of ids
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return (
-            f"Distribution({len(self)} tokens, first {int(self.ids[0])} with probability {self.probs[0]:.4g})"
-        )
+        return f"Distribution({len(self)} tokens, first {int(self.ids[0])} with probability {self.probs[0]:.4g})"
 
     def sample(self, rng: np.random.Generator) -> tuple[int, float]:
         """A token drawn with its probability, and the random number u in [0, 1) that chose it.

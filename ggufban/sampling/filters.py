@@ -71,9 +71,7 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
     return nucleus(candidates, probs, np.float32(p), min_keep) or candidates
 
 
-def nucleus(
-    candidates: Candidates, probs: NDArray[np.float32], p: np.float32, min_keep: int
-) -> Candidates | None:
+def nucleus(candidates: Candidates, probs: NDArray[np.float32], p: np.float32, min_keep: int) -> Candidates | None:
     """The candidates up to where the running sum reaches p, or None if it never does."""
     reached = int(np.add.accumulate(probs).searchsorted(p))
     if reached == len(probs):

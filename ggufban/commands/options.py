@@ -1,0 +1,152 @@
+"""Options that several commands share, written once; and what they mean for the library."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ggufban.bans import BanList
+from ggufban.catalogue import DEFAULT_MODEL, resolve_hub
+from ggufban.commands.progress import download_bar
+from ggufban.errors import UsageError
+from ggufban.sampling import PARAMETERS
+from ggufban.sampling.parameters import Parameter
+
+__all__ = [
+    "ban_options",
+    "model_options",
+    "open_model",
+    "prompt_options",
+    "read_bans",
+    "read_prompt",
+    "read_sampling",
+    "sampling_options",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def option(*flags: str, **settings: Any) -> Callable[[F], F]:
+    """A click option that shows its default and its environment variable, `GGUFBAN_` and the long flag."""
+    long = max(flags, key=len).lstrip("-").replace("-", "_").upper()
+    return click.option(*flags, envvar=f"GGUFBAN_{long}", show_envvar=True, show_default=True, **settings)
+
+
+def _stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+# -- the model ----------------------------------------------------------------------------------------------------
+
+model_options = _stack(
+    option("-m", "--model", default=DEFAULT_MODEL, help="A name that `ggufban models` lists, or a GGUF file."),
+    option("-hf", "--hf-repo", metavar="USER/REPO[:QUANT]", help="A Hugging Face repository instead of -m."),
+    option("-c", "--ctx-size", type=click.IntRange(0), help="Context size in tokens; 0: the model's own."),
+    option("-b", "--batch-size", type=click.IntRange(1), default=512, help="Most tokens evaluated at once."),
+    option("-t", "--threads", type=click.IntRange(1), help="CPU threads.  [default: half of the processors]"),
+    option("-ngl", "--gpu-layers", type=int, default=0, help="Layers put on a GPU; -1: all."),
+    option("--verbose", is_flag=True, help="Show llama.cpp's log on stderr."),
+)
+
+
+def open_model(options: dict[str, Any], **more: Any) -> Any:
+    """The Model that `model_options` ask for; takes their values out of `options`."""
+    from ggufban.model import Model
+
+    name, hub = options.pop("model"), options.pop("hf_repo")
+    with download_bar() as progress:
+        return Model(
+            resolve_hub(hub) if hub else name,
+            n_ctx=options.pop("ctx_size"),
+            n_batch=options.pop("batch_size"),
+            n_threads=options.pop("threads"),
+            n_gpu_layers=options.pop("gpu_layers"),
+            verbose=options.pop("verbose"),
+            progress=progress,
+            **more,
+        )
+
+
+# -- the prompt ---------------------------------------------------------------------------------------------------
+
+prompt_options = _stack(
+    click.argument("prompt", required=False),
+    click.option("-p", "--prompt", "prompt_flag", metavar="TEXT", help="The prompt, as an option."),
+    click.option("-f", "--file", "prompt_file", metavar="FILE", help="Read the prompt from a file; - is stdin."),
+)
+
+
+def read_prompt(options: dict[str, Any]) -> str:
+    """The prompt, from the argument, -p, -f or stdin; one line break at its end is dropped, as llama.cpp does.
+
+    Raises `UsageError` if it is given twice, is not UTF-8, or would have to be typed into a terminal.
+    """
+    given = [options.pop("prompt"), options.pop("prompt_flag")]
+    file = options.pop("prompt_file")
+    texts = [text for text in given if text is not None]
+    if len(texts) + (file is not None) > 1:
+        raise UsageError("the prompt is given more than once; give it as an argument, with -p, or with -f")
+    if texts:
+        return str(texts[0])
+    if file is None and sys.stdin.isatty():
+        raise UsageError('no prompt: give one, as in: ggufban generate "Once upon a time"; or -f FILE, or -f -')
+    source = "stdin" if file in (None, "-") else str(file)
+    try:
+        data = sys.stdin.buffer.read() if source == "stdin" else Path(source).read_bytes()
+    except OSError as error:
+        raise UsageError(f"the prompt file {source} cannot be read: {error.strerror or error}") from None
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{source} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}; save it as UTF-8"
+        ) from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+# -- bans ---------------------------------------------------------------------------------------------------------
+
+ban_options = _stack(
+    click.option("--ban", multiple=True, metavar="PATTERN", help="Ban a word, phrase or pattern; repeatable."),
+    option("--ban-file", multiple=True, metavar="FILE", help="Ban every pattern of a file; repeatable; - is stdin."),
+    option("--fold", type=click.Choice(["exact", "case", "loose"]), default="case", help="Letters that are equal."),
+)
+
+
+def read_bans(options: dict[str, Any]) -> BanList | None:
+    """The ban list that `ban_options` ask for, None if they name no pattern; takes their values out of `options`."""
+    words, files, fold = options.pop("ban"), options.pop("ban_file"), options.pop("fold")
+    lists = [BanList(list(words), fold=fold)] if words else []
+    lists += [BanList.from_file(file, fold=fold) for file in files]
+    whole: BanList | None = None
+    for one in lists:
+        whole = one if whole is None else whole + one
+    return whole
+
+
+# -- sampling -----------------------------------------------------------------------------------------------------
+
+
+def _flag(parameter: Parameter) -> Callable[[Any], Any]:
+    described = parameter.help + (f" ({parameter.off}: off)" if parameter.off else "")
+    default: Any = parameter.default
+    if parameter.multiple:
+        return option(*parameter.flags, parameter.name, multiple=True, type=parameter.type, help=described)
+    shown = default if isinstance(default, int | float) else None
+    return option(*parameter.flags, parameter.name, type=parameter.type, default=shown, help=described)
+
+
+sampling_options = _stack(*[_flag(parameter) for parameter in PARAMETERS])
+
+
+def read_sampling(options: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of `Sampler` that `sampling_options` ask for; takes their values out of `options`."""
+    given = {parameter.name: options.pop(parameter.name) for parameter in PARAMETERS}
+    return {name: value for name, value in given.items() if value not in (None, ())}
