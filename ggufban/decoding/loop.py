@@ -351,7 +351,7 @@ class Writer:
             return self._matcher.hits(node.state, token)
         size = len(self._vocab.pieces[token])
         waiting = self._matcher.hits_end(self._matcher.step(node.state, token))
-        return [replace(hit, back=hit.back - size) for hit in waiting]
+        return [hit._replace(back=hit.back - size) for hit in waiting]
 
     def _count(self, node: Node, token: int, hits: Sequence[Any]) -> None:
         self.report.hits.update({str(hit.pattern) for hit in hits})
