@@ -1,0 +1,175 @@
+"""Needles x index: from which tail which tokens complete a match.
+
+A token is illegal after the tail `u` if what it reads as completes a needle, and there are two ways to do so. The
+needle lies wholly inside the token: worked out once, in `Spans.inside`. Or the needle is `v + r`, where `v` is an
+end of `u` and the reading begins with `r`: for every needle and every place to cut it, the tokens that begin with
+`r` are a range of the sorted readings. All of those ranges are looked up while compiling, at once, and kept
+sorted by (length of `v`, place of the needle), so that the ones for a tail are a slice.
+
+The rest `r` is looked up as a token would read on its own, so what a context changes is undone first:
+
+| `v` ends in | `r` begins with | readings that begin with |
+|---|---|---|
+| a word symbol | an edge | `r` without its edge (a token that begins with no word symbol) |
+| a word symbol | a word symbol | edge + `r` |
+| other | anything | `r` |
+| a space | anything | `r`, and also space + `r` (the space is swallowed) |
+
+The rest that is nothing but an edge is left to the matcher: it is completed by every token that begins with no
+word symbol, and by the end of the text.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggufban.bans.folding import EDGE, OTHER, SPACE, SPACING, WORD
+from ggufban.bans.index import Codes, Hashes, Index, codes_of, kinds_of, prepend
+from ggufban.bans.needles import Needles
+
+__all__ = ["Spans"]
+
+_EDGE = ord(EDGE)
+
+
+class Spans:
+    """Where the needles of a list meet the readings of a vocabulary."""
+
+    def __init__(self, needles: Needles, index: Index) -> None:
+        self._needles = needles
+        self._index = index
+        codes = codes_of("".join(needles.strings))
+        sizes = np.array([len(string) for string in needles.strings], dtype=np.int64)
+        ends = np.cumsum(sizes)
+        hashes = Hashes(codes)
+        self._look_up_rests(codes, sizes, ends, hashes)
+        self.inside = self._find_inside(codes, sizes, ends, hashes)
+        """`inside[waiting][last]`: is a whole needle inside each token's reading, `(n_vocab,)` bool.
+
+        `waiting` tells open readings (True) from closed ones, `last` is the kind of the symbol before.
+        """
+
+    def _look_up_rests(
+        self, codes: Codes, sizes: NDArray[np.int64], ends: NDArray[np.int64], hashes: Hashes
+    ) -> None:
+        """Fills the table of ranges: keys ascending, ranges of `index.order`, lengths of the rests."""
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        place = np.arange(len(codes))
+        cut = place - (ends - sizes)[owner]
+        end = ends[owner]
+        before = np.zeros(len(codes), dtype=np.uint8)
+        kinds = kinds_of(codes)
+        before[1:] = kinds[:-1]
+        is_edge = codes == _EDGE
+        usable = cut > 0
+        usable[1:] &= ~is_edge[:-1]
+        usable &= ~(is_edge & (place == end - 1))
+
+        owners, cuts, keys, lengths = [], [], [], []
+
+        def add(chosen: NDArray[np.int64], skip: int, head: str) -> None:
+            found = hashes(chosen + skip, end[chosen])
+            owners.append(owner[chosen])
+            cuts.append(cut[chosen])
+            keys.append(prepend(head, found) if head else found)
+            lengths.append(end[chosen] - chosen - skip + len(head))
+
+        in_word = usable & (before == WORD)
+        add(np.flatnonzero(in_word & is_edge), 1, "")
+        add(np.flatnonzero(in_word & ~is_edge), 0, EDGE)
+        add(np.flatnonzero(usable & (before != WORD)), 0, "")
+        add(np.flatnonzero(usable & (before == SPACING)), 0, SPACE)
+
+        all_lengths = np.concatenate(lengths)
+        found, lows, highs = self._index.look_up(np.concatenate(keys), all_lengths)
+        self._width = len(sizes) + 1
+        slots = np.concatenate(cuts)[found] * self._width + np.concatenate(owners)[found]
+        order = np.argsort(slots, kind="stable")
+        self._slots = slots[order]
+        self._lows = lows[order]
+        self._highs = highs[order]
+        self._lengths = all_lengths[found][order].astype(np.int32)
+
+    def after(self, tail: str, waiting: bool) -> NDArray[np.int32]:
+        """The tokens that complete a needle begun in `tail`, in no order, perhaps repeated.
+
+        Those that complete it by nothing but their edge are left out.
+        """
+        parts = []
+        for end in self._needles.ends(tail):
+            low, high = self._needles.range(end)
+            slots = len(end) * self._width
+            first, beyond = self._slots.searchsorted((slots + low, slots + high))
+            if first < beyond:
+                parts.append(self._expand(slice(first, beyond), waiting))
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
+
+    def _expand(self, rows: slice, waiting: bool) -> NDArray[np.int32]:
+        """The tokens of some rows of the table; with `waiting` those whose open reading holds the whole rest."""
+        lows = self._lows[rows]
+        sizes = self._highs[rows] - lows
+        total = int(sizes.sum())
+        ranks = np.arange(total, dtype=np.int64)
+        ranks += np.repeat(lows - (np.cumsum(sizes) - sizes), sizes)
+        if waiting:
+            ranks = ranks[self._index.opens_sorted[ranks] >= np.repeat(self._lengths[rows], sizes)]
+        return self._index.order[ranks]
+
+    def _find_inside(
+        self, codes: Codes, sizes: NDArray[np.int64], ends: NDArray[np.int64], hashes: Hashes
+    ) -> dict[bool, dict[int, NDArray[np.bool_]]]:
+        """For open and closed readings, and each kind of symbol before: is a whole needle inside the token?"""
+        index = self._index
+        inside = {w: {k: np.zeros(len(index), dtype=bool) for k in (OTHER, WORD, SPACING)} for w in (True, False)}
+        if not len(sizes):
+            return inside
+        owner = np.repeat(np.arange(len(index)), index.closes)
+        room = index.starts[1:].astype(np.int64)[owner] - np.arange(len(index.codes))
+        heads, tails = codes[ends - sizes], codes[ends - 1]
+        whole = hashes(ends - sizes, ends)
+        readings = Hashes(index.codes)
+        opened, closed = heads == _EDGE, tails == _EDGE
+        begins_edge = np.flatnonzero(index.codes == _EDGE)
+        for open_left in (False, True):
+            for open_right in (False, True):
+                group = (opened != open_left) & (closed != open_right)
+                for length in np.unique(sizes[group]).tolist():
+                    of_length = group & (sizes == length)
+                    at = begins_edge if not open_left else np.flatnonzero(_among(index.codes, heads[of_length]))
+                    at = at[room[at] >= length]
+                    if not open_right:
+                        at = at[index.codes[at + length - 1] == _EDGE]
+                    if not len(at):
+                        continue
+                    wanted = np.sort(whole[of_length])
+                    found = readings(at, at + length)
+                    where = np.searchsorted(wanted, found)
+                    where[where == len(wanted)] = 0
+                    self._note(inside, at[wanted[where] == found], length, owner)
+        return inside
+
+    def _note(
+        self,
+        inside: dict[bool, dict[int, NDArray[np.bool_]]],
+        places: NDArray[np.int64],
+        length: int,
+        owner: NDArray[np.int64],
+    ) -> None:
+        """Records needles of `length` symbols found at `places` of the index."""
+        tokens = owner[places]
+        offsets = places - self._index.starts[tokens]
+        is_open = offsets + length <= self._index.opens[tokens]
+        heads = self._index.codes[places]
+        for waiting in (True, False):
+            counts = is_open if waiting else np.ones(len(places), dtype=bool)
+            inside[waiting][OTHER][tokens[counts]] = True
+            inside[waiting][WORD][tokens[counts & ((offsets > 0) | (heads != _EDGE))]] = True
+            inside[waiting][SPACING][tokens[counts & ((offsets > 0) | (heads != ord(SPACE)))]] = True
+
+
+def _among(codes: Codes, wanted: Codes) -> NDArray[np.bool_]:
+    """Which of `codes` are in `wanted`."""
+    table = np.zeros(0x110000, dtype=bool)
+    table[wanted] = True
+    return table[codes]
