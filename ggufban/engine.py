@@ -326,6 +326,8 @@ class Engine:
 
     def _check(self, tokens: Sequence[int], n_past: int) -> None:
         """Raise unless `tokens` can be evaluated after `n_past` others."""
+        if self._context is None:
+            raise ModelError("this model is closed")
         if not tokens:
             raise UsageError("there is nothing to evaluate: the list of tokens is empty")
         if n_past + len(tokens) > self.n_ctx:
@@ -350,8 +352,6 @@ class Engine:
 
     def _decode(self, count: int, tokens: Mapping[int, Sequence[int]]) -> None:
         """Run the batch and note what it added to each sequence."""
-        if self._context is None:
-            raise ModelError("this model is closed")
         self._batch.n_tokens = count
         code = llama_cpp.llama_decode(self._context, self._batch)
         if code != 0:

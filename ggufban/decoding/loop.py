@@ -464,13 +464,20 @@ class Writer:
         return 0
 
     def _commit(self, count: int) -> None:
-        """Release the first `count` tokens of the path."""
+        """Release the first `count` tokens of the path, after which the text may end.
+
+        It may not end after each of them, and a reader may stop at any Step: the text of those in between comes
+        with the next Step after which it may.
+        """
+        text = ""
         for parent, node in zip(self.path[:count], self.path[1 : count + 1], strict=True):
             assert node.step is not None
             mass = parent.removed_mass()
             self.report.log_legal_mass += _log_legal(parent)
-            text = self._decoder.decode(node.step.piece)
-            self.steps.append(replace(node.step, text=text, removed_mass=mass))
+            text += self._decoder.decode(node.step.piece)
+            shown = text if node is self.path[count] or self._matcher.end_legal(node.state) else ""
+            text = text[len(shown) :]
+            self.steps.append(replace(node.step, text=shown, removed_mass=mass))
             if not self._strategy.conditions_filtered:
                 parent.row = None  # not come back to, and a row is a megabyte
         self.path = self.path[count:]

@@ -79,8 +79,8 @@ class SlowMatcher:
     def _matches(self, text: bytes, *, ended: bool) -> list[tuple[str, int]]:
         found = []
         for pattern in self.patterns:
-            for match in re.finditer(f"(?=({pattern}))", text.decode()):
-                at_end = match.start() + len(match.group(1)) == len(text.decode())
+            for match in re.finditer(f"(?=({pattern}))", text.decode("latin-1")):
+                at_end = match.start() + len(match.group(1)) == len(text)
                 if ended or not (at_end and pattern.endswith(r"\b")):
                     found.append((pattern, match.start()))
         return found
