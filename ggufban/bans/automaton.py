@@ -29,7 +29,20 @@ from numpy.typing import NDArray
 
 from ggufban.errors import BanError
 
-__all__ = ["EDGE", "Automaton", "Choice", "Edge", "Node", "Repeat", "Row", "Symbols", "build", "normalize"]
+__all__ = [
+    "EDGE",
+    "Automaton",
+    "Choice",
+    "Edge",
+    "Node",
+    "Ranges",
+    "Repeat",
+    "Row",
+    "Symbols",
+    "build",
+    "least_length",
+    "normalize",
+]
 
 EDGE = "\ud800"
 """The symbol between a word and what is no word: a lone surrogate, which no text contains."""

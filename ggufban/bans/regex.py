@@ -6,7 +6,7 @@ recursive descent. The text it runs over is the stream of folded symbols, and th
 | written | means |
 |---|---|
 | a character | its folded symbols: `É` finds `é`, however the text composes it |
-| `[a-zé]` | any of these characters, folded |
+| `[a-zé]` | any character that folds as one of these does: at `loose`, `[À-ÿ]` finds plain letters too |
 | `.` | any character, white space too: the stream has no lines |
 | `[^a-z]` | any character that is none of these, folded |
 | white space, `\s` | a run of white space: `\s`, `\s+` and two blanks mean the same |
@@ -24,6 +24,7 @@ follow it, if folding decomposes characters: `к.т` finds `кйт`, whose `й` 
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import NoReturn
 
@@ -71,24 +72,18 @@ def compile_regex(pattern: str, fold: Fold, *, max_states: int = MAX_STATES) -> 
     (True, 5, 7)
     """
     parser = _Parser(pattern, fold)
+    tree = parser.parse()
     try:
-        return build(pattern, parser.parse(), parser.marks, max_states=max_states)
-    except RegexError:
-        raise
+        return build(pattern, tree, parser.marks, max_states=max_states)
     except BanError as error:
-        raise RegexError(pattern, str(error)) from None
+        raise _error(pattern, str(error)) from None
 
 
-class RegexError(BanError):
-    """A `BanError` that quotes the expression and, where there is one, the place in it."""
-
-    def __init__(self, pattern: str, message: str, at: int | None = None) -> None:
-        shown = pattern if len(pattern) <= 60 else pattern[:59] + "…"
-        where = "" if at is None else f", character {at + 1}"
-        super().__init__(f"/{shown}/{where}: {message}")
-
-
-# Sets of code points
+def _error(pattern: str, message: str, at: int | None = None) -> BanError:
+    """An error that quotes the expression and, where there is one, the place in it."""
+    shown = pattern if len(pattern) <= 60 else pattern[:59] + "…"
+    where = "" if at is None else f", character {at + 1}"
+    return BanError(f"/{shown}/{where}: {message}")
 
 
 _LAST = 0x10FFFF
@@ -123,7 +118,7 @@ def _categories() -> dict[str, Ranges]:
             found.setdefault(current, []).append((low, code_point - 1))
             found.setdefault(current[0], []).append((low, code_point - 1))
             low, current = code_point, category
-    return {category: normalize(ranges) for category, ranges in found.items()}
+    return {category: _complement(_complement(ranges)) for category, ranges in found.items()}  # without EDGE
 
 
 @lru_cache(maxsize=64)
@@ -182,8 +177,7 @@ def _marks(fold: Fold) -> Ranges:
 def _others(fold: Fold, members: Ranges) -> Ranges:
     r"""The symbols that are no members, for `[^…]` and `\P{…}`.
 
-    A mark within the image of a member is not a character of its own: `[^а-я]` does not find the breve of
-    `й`.
+    A mark in the image of a member is not a character of its own: `[^а-я]` does not find the breve of `й`.
     """
     inside = {symbol for string in _images(fold, members)[1] for symbol in string}
     parts = _intersection(
@@ -301,7 +295,7 @@ class _Parser:
         return tree
 
     def fail(self, message: str, at: int | None = None) -> NoReturn:
-        raise RegexError(self.pattern, message, at)
+        raise _error(self.pattern, message, at)
 
     def ahead(self, text: str) -> bool:
         """Whether `text` comes next; if so, steps over it."""
@@ -472,9 +466,7 @@ class _Parser:
         if letter in "AZzG":
             self.fail(_NO_END.format("\\" + letter), at)
         if letter in "123456789":
-            self.fail(
-                "back-references are not regular; write out the texts that may stand there: (?:aa|bb)", at
-            )
+            self.fail(_NO_REFERENCE, at)
         found = _Class()
         if self.kind(found, at):
             return found.node(self.fold, negated=False)
@@ -537,10 +529,11 @@ class _Parser:
             return chr(int(digits, 16))
         if letter == "N" and (name := re.compile(r"\{([^}]*)\}").match(self.pattern, self.at)):
             self.at = name.end()
-            try:
-                return unicodedata.lookup(name[1])
-            except KeyError:
-                self.fail(f"no character is called {name[1]!r}", at)
+            with suppress(KeyError):
+                named = unicodedata.lookup(name[1])
+                if len(named) == 1:  # sequences of characters have names too
+                    return named
+            self.fail(f"no character is called {name[1]!r}", at)
         if letter in _CONTROLS:
             return _CONTROLS[letter]
         if letter.isascii() and letter.isalnum():

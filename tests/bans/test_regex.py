@@ -119,7 +119,8 @@ EXAMPLES = [
     ("a hyphen after a kind", r"[\w-]+!", "case", "a-b!", "a-b!"),
     ("not a kind", r"[^\W\d]+!", "case", "1a!", "a!"),
     ("a category", r"\p{Sc}\p{Nd}", "case", "a$5", "$5"),
-    ("not a category", r"\P{L}", "case", "abc", None),
+    ("not a category", r"\P{L}", "case", "abcй", None),
+    ("no control character is an edge", r"[\p{C}\p{Cs}]", "case", "a - b", None),
     ("upper case at exact", r"\p{Lu}{2}", "exact", "aBC", "BC"),
     ("a script", r"\p{Han}+\p{Script=Hiragana}", "case", "日本の", "日本の"),
     ("a script by its code", r"\P{Cyrl}", "case", "ёж", None),
@@ -184,6 +185,7 @@ MISTAKES = [
     (r"\x4", "case", "2 hexadecimal digits"),
     (r"\U00110000", "case", "up to 10FFFF"),
     (r"\N{NO SUCH}", "case", "no character is called 'NO SUCH'"),
+    (r"\N{LATIN SMALL LETTER R WITH TILDE}", "case", "no character is called"),
     (r"\ud800", "case", "half a character"),
     (r"\pL", "case", r"\p{L}"),
     (r"\p{Lu}", "case", r"write \p{L}"),
@@ -250,8 +252,8 @@ def test_sizes_worked_by_hand(pattern: str, fold: str, states: int, least: int, 
     assert (automaton.n_states, automaton.min_length, automaton.max_length) == (states, least, most)
 
 
-# Python's re as an oracle. A pattern is made together with what it means to re: a mark, here U+0301 or U+0306,
-# is a word character and belongs to the character before it; one space stands for several in a row.
+# Python's re as an oracle. A pattern is made together with what it means to re: a mark (U+0301 and U+0306
+# here) is a word character and belongs to the character before it; one space stands for several in a row.
 
 MARK = "[\u0301\u0306]"
 WORD = "[\\w\u0301\u0306]"
