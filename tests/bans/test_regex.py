@@ -476,6 +476,24 @@ def test_classify_agrees_with_step(pattern: str) -> None:
     assert automaton.table.dtype == np.int32
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text", "end", "longest", "shortest"),
+    [
+        ("[a-z]+tion", "#a# #destination#", 16, 5, 11),
+        (r"\bcat\b", "#cat#", 5, 1, 1),
+        (r"aba\b|a", "#aba#", 4, 3, 3),
+        (r"aba\b|a", "#aba#", 5, 1, 1),  # the match of a alone ended before the edge
+        ("a-b|b", "#a#-#b#", 6, 1, 5),
+        (r"\sb|a\s\s+b", "#a# #b#", 6, 1, 3),
+    ],
+)  # fmt: skip
+def test_starts_worked_by_hand(pattern: str, text: str, end: int, longest: int, shortest: int) -> None:
+    automaton, symbols = compile_regex(pattern, exact), text.replace("#", EDGE)
+    assert end in ends(automaton, symbols)
+    assert automaton.find_start(symbols, end) == longest
+    assert automaton.latest_start(symbols, end) == shortest
+
+
 @pytest.mark.parametrize("start", ["find_start", "latest_start"])
 def test_no_match_ends_there(start: str) -> None:
     with pytest.raises(ValueError, match="no match of 'cat' ends at 2"):
