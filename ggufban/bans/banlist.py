@@ -76,7 +76,9 @@ class BanList:
         self._meanings = Meanings(self.patterns, fold)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], fold: str = "case", after: str | None = None) -> Self:
+    def from_file(
+        cls, path: str | os.PathLike[str], fold: str = "case", after: str | None = None
+    ) -> Self:
         """The list that a file says, one pattern a line; `BanError` if it cannot be read or says nothing."""
         patterns = read_file(path)
         if not patterns:
@@ -159,7 +161,7 @@ class Meanings:
 
     def __init__(self, patterns: tuple[Pattern, ...], fold: str) -> None:
         self.needles: dict[str, tuple[int, ...]] = {}
-        self.regexes: list[tuple[int, Automaton]] = []
+        self.regexes: list[tuple[int, "Automaton"]] = []
         self.scripts: list[tuple[int, NDArray[np.int64]]] = []
         self.tokens: dict[int, tuple[int, ...]] = {}
         for at, pattern in enumerate(patterns):

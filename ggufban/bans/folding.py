@@ -109,7 +109,10 @@ class _Kinds(dict[str, int]):
     """Symbol -> its kind, filled as symbols are met."""
 
     def __missing__(self, symbol: str) -> int:
-        found = SPACING if symbol == SPACE else WORD if unicodedata.category(symbol)[0] in "LMN" else OTHER
+        if symbol == SPACE:
+            found = SPACING
+        else:
+            found = WORD if unicodedata.category(symbol)[0] in "LMN" else OTHER
         self[symbol] = found
         return found
 

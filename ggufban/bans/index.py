@@ -12,7 +12,6 @@ the range of the sorted readings that begin with it.
 
 import codecs
 import contextlib
-import itertools
 import os
 import tempfile
 import unicodedata
@@ -85,7 +84,9 @@ def kinds_of(codes: Codes) -> NDArray[np.uint8]:
     table = np.zeros(0x110000, dtype=np.uint8)
     table[codes] = 1
     present = np.flatnonzero(table)
-    table[present] = [OTHER if 0xD800 <= code <= 0xDFFF else kind[chr(code)] for code in present.tolist()]
+    table[present] = [
+        OTHER if 0xD800 <= code <= 0xDFFF else kind[chr(code)] for code in present.tolist()
+    ]
     return table[codes]
 
 
@@ -119,7 +120,7 @@ class Index:
         codes, starts, opens = _readings(vocab, level)
         texts = codes.tobytes().decode("utf-32-le", "surrogatepass")
         bounds = starts.tolist()
-        readings = [texts[a:b] for a, b in itertools.pairwise(bounds)]
+        readings = [texts[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
         order = np.array(sorted(range(len(readings)), key=readings.__getitem__), dtype=np.int32)
         keys, lows, highs, lengths = _beginnings(codes, starts, order)
         ragged = [token for token, piece in enumerate(vocab.pieces) if piece and 0x80 <= piece[0] < 0xC0]
@@ -173,9 +174,7 @@ class Index:
         """
         at = np.searchsorted(self.keys, hashes)
         at[at == len(self.keys)] = 0
-        found = (
-            np.flatnonzero((self.keys[at] == hashes) & (self.lengths[at] == lengths)) if len(self.keys) else at[:0]
-        )
+        found = np.flatnonzero((self.keys[at] == hashes) & (self.lengths[at] == lengths)) if len(self.keys) else at[:0]
         at = at[found]
         return found, self.lows[at], self.highs[at]
 

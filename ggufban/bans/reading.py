@@ -29,7 +29,7 @@ class Reading(NamedTuple):
 
 
 def characters(data: bytes) -> tuple[list[tuple[str, int]], bytes]:
-    r"""The characters of `data` with their length in bytes, and the bytes of an unfinished one at the end.
+    """The characters of `data` with their length in bytes, and the bytes of an unfinished one at the end.
 
     Invalid bytes become U+FFFD exactly as in `data.decode("utf-8", errors="replace")`.
 

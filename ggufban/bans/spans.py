@@ -48,7 +48,9 @@ class Spans:
         `waiting` tells open readings (True) from closed ones, `last` is the kind of the symbol before.
         """
 
-    def _look_up_rests(self, codes: Codes, sizes: NDArray[np.int64], ends: NDArray[np.int64], hashes: Hashes) -> None:
+    def _look_up_rests(
+        self, codes: Codes, sizes: NDArray[np.int64], ends: NDArray[np.int64], hashes: Hashes
+    ) -> None:
         """Fills the table of ranges: keys ascending, ranges of `index.order`, lengths of the rests."""
         owner = np.repeat(np.arange(len(sizes)), sizes)
         place = np.arange(len(codes))
