@@ -15,7 +15,7 @@ digit) meets one that is not, or the beginning or end of the text:
 >>> stream("The  cat!", "case").replace(EDGE, "|")
 '|the| |cat|!'
 
-`loose` also sees through look-alikes; `likeness` and `script_bits` are what the matcher needs for it.
+`loose` also sees through look-alikes: `ggufban.bans.lookalikes`.
 """
 
 import unicodedata
@@ -32,12 +32,9 @@ __all__ = [
     "fold_table",
     "fold_text",
     "folder",
-    "is_mixed",
     "is_unspaced",
     "join",
     "kind",
-    "likeness",
-    "script_bits",
     "stream",
 ]
 

@@ -24,11 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggufban.bans.folding import EDGE, OTHER, SPACE, WORD, fold_table, kind
+from ggufban.bans.lookalikes import LIKENESS
 from ggufban.vocab import Vocab
 
-__all__ = ["Codes", "Hashes", "Index", "codes_of", "index_of", "kinds_of", "prepend"]
+__all__ = ["ALIKE", "Codes", "Hashes", "Index", "codes_of", "index_of", "kinds_of", "prepend"]
 
 Codes = NDArray[np.uint32]
+
+ALIKE = "alike"
+"""The level of an index whose symbols are those of `loose`, reduced to their likenesses."""
 
 _FORMAT = 1
 _BREAK = "\udfff"
@@ -210,8 +214,9 @@ def _readings(vocab: Vocab, level: str) -> tuple[Codes, NDArray[np.int32], NDArr
     for piece in vocab.pieces:
         text, used = codecs.utf_8_decode(piece, "replace", False)
         parts.append(text if used == len(piece) else text + _CUT)
-    table = fold_table(level, kept=_BREAK + _CUT)
-    codes = codes_of((_BREAK + _BREAK.join(parts) + _BREAK).translate(table))
+    table = fold_table("loose" if level == ALIKE else level, kept=_BREAK + _CUT)
+    folded = (_BREAK + _BREAK.join(parts) + _BREAK).translate(table)
+    codes = codes_of(folded.translate(LIKENESS) if level == ALIKE else folded)
     kinds = kinds_of(codes)
     repeated = np.zeros(len(codes), dtype=bool)
     repeated[1:] = (codes[1:] == ord(SPACE)) & (codes[:-1] == ord(SPACE))
@@ -251,7 +256,7 @@ def _beginnings(
 
 
 _RECENT: OrderedDict[tuple[str, str], Index] = OrderedDict()
-_KEPT = 2
+_KEPT = 4
 
 
 def index_of(vocab: Vocab, level: str, cache_dir: Path | None) -> Index:
