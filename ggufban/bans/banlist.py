@@ -166,7 +166,8 @@ class Meanings:
         self.tokens: dict[int, tuple[int, ...]] = {}
         for at, pattern in enumerate(patterns):
             if pattern.kind == "text":
-                for needle in pattern.needles(fold):
+                for body in pattern.bodies:
+                    needle = pattern.needle(body, fold)
                     self.needles[needle] = (*self.needles.get(needle, ()), at)
             elif pattern.kind == "token":
                 self.tokens[pattern.token] = (*self.tokens.get(pattern.token, ()), at)
@@ -201,6 +202,7 @@ def _script(name: str, fold: str) -> "NDArray[np.int64]":
 
 def _parse(given: Iterable[str | Pattern], source: str) -> Iterator[Pattern]:
     """The patterns of a list in a program: lines, or patterns that were parsed before."""
+    here = Path()
     for number, line in enumerate(given, 1):
         if isinstance(line, Pattern):
             yield line
@@ -209,4 +211,4 @@ def _parse(given: Iterable[str | Pattern], source: str) -> Iterator[Pattern]:
         elif not line.strip():
             raise BanError("an empty pattern: give some text, or leave it out", source=source, line=number)
         else:
-            yield from parse_lines((line,), source, Path(), first=number)
+            yield from parse_lines((line,), source, here, first=number)

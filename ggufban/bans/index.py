@@ -176,11 +176,31 @@ class Index:
         `hashes` and `lengths` describe the strings. A wrong answer needs two strings of equal length and equal
         64-bit hash; it would make a legal token illegal, never the other way round.
         """
-        at = np.searchsorted(self.keys, hashes)
-        at[at == len(self.keys)] = 0
-        found = np.flatnonzero((self.keys[at] == hashes) & (self.lengths[at] == lengths)) if len(self.keys) else at[:0]
-        at = at[found]
-        return found, self.lows[at], self.highs[at]
+        buckets = (hashes >> self._shift).astype(np.intp)
+        at, ends = self._buckets[buckets], self._buckets[buckets + 1]
+        left = np.flatnonzero(at < ends)
+        found = []
+        while len(left):
+            equal = self.keys[at[left]] == hashes[left]
+            found.append(left[equal])
+            left = left[~equal]
+            at[left] += 1
+            left = left[at[left] < ends[left]]
+        where = np.concatenate(found) if found else left
+        where = where[self.lengths[at[where]] == lengths[where]]
+        rows = at[where]
+        return where, self.lows[rows], self.highs[rows]
+
+    @cached_property
+    def _shift(self) -> np.uint64:
+        """How far to shift a hash to get its bucket: there are as many buckets as keys, about."""
+        return np.uint64(64 - max(1, len(self.keys).bit_length()))
+
+    @cached_property
+    def _buckets(self) -> NDArray[np.int32]:
+        """Where in `keys` each bucket begins, and where the last one ends."""
+        counts = np.bincount((self.keys >> self._shift).astype(np.intp), minlength=1 << (64 - int(self._shift)))
+        return np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
 
     def save(self, path: Path, label: str) -> None:
         """Writes the arrays to a file, whole or not at all; `OSError` if that cannot be done."""

@@ -30,7 +30,7 @@ __all__ = ["Kind", "Pattern", "parse_line", "parse_lines", "read_file"]
 
 Kind = Literal["text", "regex", "script", "token"]
 
-_SPECIAL = re.compile(r"""[*#"/~:]|\Ainclude\s""")
+_SPECIAL = re.compile(r"""[*#"/~:]|\A\s*include\s""")
 _COMMENT = re.compile(r"(?:\A|\s)#.*", re.DOTALL)
 _QUOTED = re.compile(r'(\*?)"((?:[^"]|"")*)"(\*?)\s*(?:\s#.*)?', re.DOTALL)
 _REGEX = re.compile(r"/(.*)/\s*(?:\s#.*)?", re.DOTALL)
@@ -68,11 +68,11 @@ class Pattern:
         """The id that a pattern of kind `token` bans."""
         return int(self.bodies[0])
 
-    def needles(self, level: str) -> tuple[str, ...]:
-        """The strings of symbols that a pattern of kind `text` bans, edges included; BanError if one is empty."""
-        return tuple(self._needle(body, level) for body in self.bodies)
+    def needle(self, body: str, level: str) -> str:
+        """The string of symbols that one of `bodies` bans, edges included; BanError if it has no symbol.
 
-    def _needle(self, body: str, level: str) -> str:
+        For patterns of kind `text`.
+        """
         if body.isascii() and body.isalpha():
             middle = body if level == "exact" else body.lower()
             return ("" if self.open_left else EDGE) + middle + ("" if self.open_right else EDGE)
@@ -178,7 +178,10 @@ def parse_lines(
 ) -> Iterator[Pattern]:
     """The patterns of lines numbered from `first`, and of the files they include, named relative to `folder`."""
     for number, line in enumerate(lines, first):
-        if match := _INCLUDE.match(line.strip()):
+        if not _SPECIAL.search(line):  # nearly all lines of nearly all lists
+            if stripped := line.strip():
+                yield Pattern(stripped, "text", (stripped,), False, False, source, number)
+        elif match := _INCLUDE.match(line.strip()):
             name = _COMMENT.sub("", match[1]).strip().strip('"')
             yield from _include(folder / name, source, number, parents)
         elif (pattern := parse_line(line, source=source, number=number)) is not None:

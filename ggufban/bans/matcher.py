@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggufban.bans.banlist import BanList
-from ggufban.bans.folding import EDGE, OTHER, WORD
+from ggufban.bans.folding import EDGE, OTHER, SPACE, SPACING, WORD
 from ggufban.bans.grid import Grid
 from ggufban.bans.index import ALIKE, Index, index_of
 from ggufban.bans.language import Pattern
@@ -73,6 +73,7 @@ class State(NamedTuple):
     """At `loose`, what still matters to look-alikes; `widths` are then those of `alike.text`, which ends in `tail`."""
 
 
+_NONE = np.empty(0, dtype=np.int32)
 _CACHED_BYTES = 48 << 20
 """How much memory the arrays of `illegal` may take before the oldest are forgotten."""
 
@@ -105,12 +106,19 @@ class Matcher:
         self._tokens = meanings.tokens
         self._scope = None if bans.after is None else _Scope(bans.after)
         self._sort_tokens()
+        self._starts, self._opens = memoryview(self._index.starts), memoryview(self._index.opens)
         self._is_slow = bool(self._regexes) or self._alike is not None
         self._readings: tuple[dict[int, Reading], ...] = ({}, {}, {})
         self._cache = _Cache(_CACHED_BYTES)
         self._bases: dict[tuple[int, bool, bool, bool], _Base] = {}
+        self._shared: set[int] = set()
         self._grids = [Grid(automaton, self._index) for _, automaton in self._regexes]
         self._scope_known: dict[int, list[int]] = {}
+        for last in (OTHER, WORD, SPACING):
+            for waiting in (True, False):
+                self._base(last, waiting, is_ripe=False, may_end=True)
+        for waiting in (True, False):
+            self._base(WORD, waiting, is_ripe=True, may_end=False)
         self._refuse_everything()
 
     def _sort_tokens(self) -> None:
@@ -205,6 +213,18 @@ class Matcher:
             reading = known[token] = read(self.vocab.piece(token), state.last, self._level)
         return reading
 
+    def _stream(self, last: int, token: int) -> str:
+        """`_reading(...).stream`, where no character is unfinished: cut from the index."""
+        begin = self._starts[token]
+        end = begin + self._opens[token]
+        texts = self._index.texts
+        if begin == end or last == OTHER:
+            return texts[begin:end]
+        head = texts[begin]
+        if last == SPACING:
+            return texts[begin + (head == SPACE) : end]
+        return texts[begin + 1 : end] if head == EDGE else EDGE + texts[begin:end]
+
     def _read(self, state: State, piece: bytes) -> Reading:
         return read(state.pending + piece, state.last, self._level)
 
@@ -279,7 +299,7 @@ class Matcher:
             return False
         if token in self._end:
             return self.end_legal(state)
-        hits = self._needles.walk(state.tail, self._reading(state, token).stream)[1]
+        hits = self._needles.walk(state.tail, self._stream(state.last, token))[1]
         return not hits or (not state.own and not self.hits(state, token))
 
     def _legal_slowly(self, state: State, token: int, waiting: bool) -> bool:
@@ -396,8 +416,7 @@ class Matcher:
         found = self._cache.get(key)
         if found is None:
             found = self._illegal(state, waiting)
-            shared = any(found is base.ids for base in self._bases.values())
-            self._cache.put(key, found, shared)
+            self._cache.put(key, found, id(found) in self._shared)
         return found
 
     def _illegal(self, state: State, waiting: bool) -> NDArray[np.int32]:
@@ -405,8 +424,9 @@ class Matcher:
             return self._of_these(state, self._scope_tokens(state.scope), waiting)
         if state.pending:
             return self._illegal_in_character(state, waiting)
-        tail, may_end = state.tail, self.end_legal(state)
+        tail = state.tail
         is_ripe = state.last == WORD and state.own and bool(self._needles.walk(tail, EDGE)[1])
+        may_end = self.end_legal(state) if self._is_slow else not is_ripe
         if self._alike is not None and state.last == WORD and state.own and not is_ripe:
             is_ripe = bool(self._alike.search.walk(state.alike, EDGE)[1])
         base = self._base(state.last, waiting, is_ripe, may_end)
@@ -430,6 +450,7 @@ class Matcher:
                 if not waiting:
                     mask |= self._is_blank
             base = self._bases[key] = _Base(mask)
+            self._shared.add(id(base.ids))
         return base
 
     def _of_these(self, state: State, tokens: Iterable[int], waiting: bool) -> NDArray[np.int32]:
@@ -550,14 +571,29 @@ class _Base:
 
 def _joined(base: _Base, parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
     """The ids of `base` and of `parts`, ascending; `base.ids` itself if the parts add nothing."""
-    if not parts:
-        return base.ids
-    extra = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    extra = extra[~base.mask[extra]]
+    extra = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else _NONE
+    if len(extra):
+        extra = extra[~base.mask[extra]]
     if not len(extra):
         return base.ids
-    joined = np.concatenate((base.ids, np.unique(extra)))
-    joined.sort(kind="stable")  # two runs that are sorted: merged in one pass
+    if len(extra) > 1:
+        extra = np.unique(extra)
+    ids = base.ids
+    places = ids.searchsorted(extra)
+    joined = np.empty(len(ids) + len(extra), dtype=np.int32)
+    if len(extra) <= 16:  # a few long stretches are copied faster than a mask is made
+        begin = 0
+        for at, (place, token) in enumerate(zip(places.tolist(), extra.tolist(), strict=True)):
+            joined[begin + at : place + at] = ids[begin:place]
+            joined[place + at] = token
+            begin = place
+        joined[begin + len(extra) :] = ids[begin:]
+    else:
+        places += np.arange(len(extra))
+        rest = np.ones(len(joined), dtype=bool)
+        rest[places] = False
+        joined[places] = extra
+        joined[rest] = ids
     return joined
 
 

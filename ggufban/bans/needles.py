@@ -3,7 +3,7 @@
 The classic automaton for this (Aho and Corasick, 1975) has a node for every beginning of every string: a million
 for 100,000 words, most of which no text ever visits. Here the strings are only sorted. A state is the *tail*: the
 longest end of the text so far that is a proper beginning of some string. All shorter ends that are beginnings
-follow from it. A step is worked out by bisection when it is first taken and remembered from then on.
+follow from it. A walk is worked out by bisection when it is first taken, and remembered from then on.
 """
 
 import sys
@@ -13,7 +13,9 @@ from collections.abc import Iterable
 __all__ = ["Hit", "Needles", "beyond"]
 
 _REMEMBERED = 100_000
-"""How many walks, and how many steps, are remembered before all are forgotten (about 30 MB)."""
+"""How many walks are remembered before all are forgotten (about 30 MB)."""
+_STRIDE = 24
+"""The longest stream that is walked in one go."""
 
 Hit = tuple[int, str]
 """A needle that ended: the index, in the walked stream, of its last symbol, and the needle."""
@@ -39,8 +41,8 @@ class Needles:
         self.strings = sorted(set(strings))
         self.longest = max(map(len, self.strings), default=0)
         self._known = set(self.strings)
+        self._openings = {string[:2] for string in self.strings}
         self._firsts = {string[0] for string in self.strings}
-        self._steps: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
         self._walks: dict[tuple[str, str], tuple[str, tuple[Hit, ...]]] = {}
 
     def __len__(self) -> int:
@@ -55,48 +57,56 @@ class Needles:
         end = beyond(beginning)
         return low, len(self.strings) if end is None else bisect_left(self.strings, end, low)
 
-    def ends(self, tail: str) -> list[str]:
-        """The non-empty ends of `tail` that are proper beginnings of needles, longest first."""
-        return [tail[i:] for i in range(len(tail)) if tail[i] in self._firsts and self._begins(tail[i:])]
-
     def _begins(self, string: str) -> bool:
         """Whether `string` is a proper beginning of a needle."""
         at = bisect_right(self.strings, string)
         return at < len(self.strings) and self.strings[at].startswith(string)
 
-    def _step(self, tail: str, symbol: str) -> tuple[str, tuple[str, ...]]:
-        text = tail + symbol
-        longest = None
-        ended = []
-        for begin in range(max(0, len(text) - self.longest), len(text)):
-            if text[begin] in self._firsts:
-                end = text[begin:]
-                if longest is None and self._begins(end):
-                    longest = end
-                if end in self._known:
-                    ended.append(end)
-        return longest or "", tuple(ended)
+    def _candidates(self, text: str) -> list[int]:
+        """Where in `text` a needle may begin, judged by its first two symbols."""
+        firsts, openings, end = self._firsts, self._openings, len(text) - 1
+        return [
+            at
+            for at, symbol in enumerate(text)
+            if symbol in firsts and (at == end or text[at : at + 2] in openings or symbol in openings)
+        ]
+
+    def ends(self, tail: str) -> list[str]:
+        """The non-empty ends of `tail` that are proper beginnings of needles, longest first."""
+        return [tail[at:] for at in self._candidates(tail) if self._begins(tail[at:])]
 
     def walk(self, tail: str, stream: str) -> tuple[str, tuple[Hit, ...]]:
         """The tail after reading `stream` from `tail`, and every needle that ended on the way."""
         key = tail, stream
         walked = self._walks.get(key)
-        if walked is not None:
-            return walked
-        hits: list[Hit] = []
-        steps = self._steps
-        for index, symbol in enumerate(stream):
-            step = steps.get((tail, symbol))
-            if step is None:
-                if len(steps) >= _REMEMBERED:
-                    steps.clear()
-                step = steps[tail, symbol] = self._step(tail, symbol)
-            tail, ended = step
-            if ended:
-                hits += [(index, needle) for needle in ended]
-        walked = tail, tuple(hits)
-        if len(stream) <= 32:
+        if walked is None:
+            if len(stream) > _STRIDE:
+                return self._walk_far(tail, stream)
             if len(self._walks) >= _REMEMBERED:
                 self._walks.clear()
-            self._walks[key] = walked
+            walked = self._walks[key] = self._walk(tail, stream)
         return walked
+
+    def _walk(self, tail: str, stream: str) -> tuple[str, tuple[Hit, ...]]:
+        text, base, known = tail + stream, len(tail), self._known
+        longest = ""
+        hits: list[Hit] = []
+        for begin in self._candidates(text):
+            for end in range(max(begin, base) + 1, min(begin + self.longest, len(text)) + 1):
+                if text[begin:end] in known:
+                    hits.append((end - 1 - base, text[begin:end]))
+            if not longest and self._begins(text[begin:]):
+                longest = text[begin:]
+        hits.sort(key=_by_index)
+        return longest, tuple(hits)
+
+    def _walk_far(self, tail: str, stream: str) -> tuple[str, tuple[Hit, ...]]:
+        hits: list[Hit] = []
+        for begin in range(0, len(stream), _STRIDE):
+            tail, some = self._walk(tail, stream[begin : begin + _STRIDE])
+            hits += [(begin + index, needle) for index, needle in some]
+        return tail, tuple(hits)
+
+
+def _by_index(hit: Hit) -> int:
+    return hit[0]

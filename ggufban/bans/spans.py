@@ -29,6 +29,7 @@ from ggufban.bans.needles import Needles
 __all__ = ["Spans"]
 
 _EDGE = ord(EDGE)
+_NONE = np.empty(0, dtype=np.int32)
 
 
 class Spans:
@@ -98,20 +99,28 @@ class Spans:
         for end in self._needles.ends(tail):
             low, high = self._needles.range(end)
             slots = len(end) * self._width
-            first, beyond = self._slots.searchsorted((slots + low, slots + high))
-            if first < beyond:
-                parts.append(self._expand(slice(first, beyond), waiting))
+            first, beyond = self._slots.searchsorted((slots + low, slots + high)).tolist()
+            if first + 1 == beyond:
+                parts.append(self._row(first, waiting))
+            elif first < beyond:
+                parts.append(self._rows(slice(first, beyond), waiting))
         if len(parts) == 1:
             return parts[0]
-        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
+        return np.concatenate(parts) if parts else _NONE
 
-    def _expand(self, rows: slice, waiting: bool) -> NDArray[np.int32]:
-        """The tokens of some rows of the table; with `waiting` those whose open reading holds the whole rest."""
+    def _row(self, row: int, waiting: bool) -> NDArray[np.int32]:
+        """The tokens of one row of the table; with `waiting` those whose open reading holds the whole rest."""
+        ranks = slice(self._lows[row], self._highs[row])
+        tokens = self._index.order[ranks]
+        return tokens[self._index.opens_sorted[ranks] >= self._lengths[row]] if waiting else tokens
+
+    def _rows(self, rows: slice, waiting: bool) -> NDArray[np.int32]:
+        """The tokens of several rows: as `_row`, for all of them at once."""
         lows = self._lows[rows]
         sizes = self._highs[rows] - lows
-        total = int(sizes.sum())
-        ranks = np.arange(total, dtype=np.int64)
-        ranks += np.repeat(lows - (np.cumsum(sizes) - sizes), sizes)
+        ends = np.cumsum(sizes)
+        ranks = np.arange(ends[-1])
+        ranks += np.repeat(lows - (ends - sizes), sizes)
         if waiting:
             ranks = ranks[self._index.opens_sorted[ranks] >= np.repeat(self._lengths[rows], sizes)]
         return self._index.order[ranks]
@@ -124,29 +133,25 @@ class Spans:
         inside = {w: {k: np.zeros(len(index), dtype=bool) for k in (OTHER, WORD, SPACING)} for w in (True, False)}
         if not len(sizes):
             return inside
-        owner = np.repeat(np.arange(len(index)), index.closes)
-        room = index.starts[1:].astype(np.int64)[owner] - np.arange(len(index.codes))
-        heads, tails = codes[ends - sizes], codes[ends - 1]
+        owner = np.repeat(np.arange(len(index), dtype=np.int32), index.closes)
         whole = hashes(ends - sizes, ends)
         readings = Hashes(index.codes)
-        opened, closed = heads == _EDGE, tails == _EDGE
-        begins_edge = np.flatnonzero(index.codes == _EDGE)
-        for open_left in (False, True):
-            for open_right in (False, True):
-                group = (opened != open_left) & (closed != open_right)
-                for length in np.unique(sizes[group]).tolist():
-                    of_length = group & (sizes == length)
-                    at = begins_edge if not open_left else np.flatnonzero(_among(index.codes, heads[of_length]))
-                    at = at[room[at] >= length]
-                    if not open_right:
-                        at = at[index.codes[at + length - 1] == _EDGE]
-                    if not len(at):
-                        continue
-                    wanted = np.sort(whole[of_length])
-                    found = readings(at, at + length)
-                    where = np.searchsorted(wanted, found)
-                    where[where == len(wanted)] = 0
-                    self._note(inside, at[wanted[where] == found], length, owner)
+        heads = codes[ends - sizes]
+        closed = codes[ends - 1] == _EDGE
+        edges = np.flatnonzero(index.codes == _EDGE)
+        for is_left, is_right in ((True, True), (True, False), (False, True), (False, False)):
+            group = ((heads == _EDGE) == is_left) & (closed == is_right)
+            places = edges if is_left else np.flatnonzero(_among(index.codes, heads[group]))
+            room = index.starts[1:][owner[places]] - places
+            for length in np.unique(sizes[group]).tolist():
+                at = places[room >= length]
+                if is_right:
+                    at = at[index.codes[at + length - 1] == _EDGE]
+                wanted = np.sort(whole[group & (sizes == length)])
+                found = readings(at, at + length)
+                where = np.searchsorted(wanted, found)
+                where[where == len(wanted)] = 0
+                self._note(inside, at[wanted[where] == found], length, owner)
         return inside
 
     def _note(
