@@ -42,8 +42,9 @@ class Step:
     """One token of a text, and what was known when it was chosen.
 
     `token` is its id, `piece` its bytes, `text` what it adds to the text that is shown (a character comes with the
-    token that completes it, and part of a word that may not stand alone with the token after which the text may end). `logit`, `logprob`, `probability`, `rank`, `entropy` and `varentropy` (nats, nats²)
-    are of the model's own distribution; they are NaN (rank 0) where the step was not traced (`top=None`).
+    token that completes it, and part of a word that may not stand alone with the token after which the text may
+    end). `logit`, `logprob`, `probability`, `rank`, `entropy` and `varentropy` (nats, nats²) are of the model's own
+    distribution; they are NaN (rank 0) where the step was not traced (`top=None`).
     `drawn_with` is the token's probability at the draw and `random` the number in [0, 1) that chose it.
     `removed_mass` is the probability that bans took away here, out of what the sampler would have drawn from.
     """
