@@ -184,6 +184,14 @@ class Matcher:
             state = self._settle(state, piece)
         return self._advance(state, self._reading(state, token))
 
+    def read(self, state: State, data: bytes) -> State:
+        """The state after `data`, the beginning of a legal token's piece: where a stop string cuts a token."""
+        if state.scope >= 0:
+            state, data = self._enter(state, data)
+        if data and state.lent:
+            state = self._settle(state, data)
+        return self._advance(state, self._read(state, data)) if data else state
+
     def _settle(self, state: State, piece: bytes) -> State:
         """The state once `piece` shows that a character which the prompt began will never be finished.
 

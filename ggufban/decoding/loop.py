@@ -42,18 +42,17 @@ _WIDE = 4096
 
 
 class MatcherLike(Protocol):
-    """What the loop asks of a compiled ban list; see `ggufban.bans.Matcher`."""
+    """What the loop asks of a compiled ban list; `ggufban.bans.matcher.Matcher` says what each answer means."""
 
-    def start(self, prompt: str | bytes = "", *, chat: bool = False) -> Any: ...  # noqa: D102
-    def step(self, state: Any, token: int) -> Any: ...  # noqa: D102
-    def legal(self, state: Any, token: int, waiting: bool = True) -> bool: ...  # noqa: D102
-    def illegal(self, state: Any, waiting: bool = True) -> NDArray[np.int32]: ...  # noqa: D102
-    def end_legal(self, state: Any) -> bool: ...  # noqa: D102
-    def read(self, state: Any, data: bytes) -> Any: ...  # noqa: D102
-    def which(self, state: Any, token: int) -> Sequence[Any]: ...  # noqa: D102
-    def held(self, state: Any) -> int: ...  # noqa: D102
-    def hits(self, state: Any, token: int) -> Sequence[Any]: ...  # noqa: D102
-    def hits_end(self, state: Any) -> Sequence[Any]: ...  # noqa: D102
+    def start(self, prompt: str | bytes = "", chat: bool = False) -> Any: ...  # noqa: D102
+    def step(self, state: Any, token: int, /) -> Any: ...  # noqa: D102
+    def legal(self, state: Any, token: int, /, waiting: bool = True) -> bool: ...  # noqa: D102
+    def illegal(self, state: Any, /, waiting: bool = True) -> NDArray[np.int32]: ...  # noqa: D102
+    def end_legal(self, state: Any, /) -> bool: ...  # noqa: D102
+    def read(self, state: Any, data: bytes, /) -> Any: ...  # noqa: D102
+    def held(self, state: Any, /) -> int: ...  # noqa: D102
+    def hits(self, state: Any, token: int, /) -> Sequence[Any]: ...  # noqa: D102
+    def hits_end(self, state: Any, /) -> Sequence[Any]: ...  # noqa: D102
 
 
 class LogitsSource(Protocol):
@@ -68,40 +67,36 @@ class LogitsSource(Protocol):
 class NoBans:
     """A matcher that allows everything."""
 
-    def start(self, prompt: str | bytes = "", *, chat: bool = False) -> None:
-        """There is nothing to remember."""
+    def start(self, prompt: str | bytes = "", chat: bool = False) -> None:
+        """There is nothing to remember, here and below."""
 
-    def step(self, state: None, token: int) -> None:
-        """There is nothing to remember."""
+    def step(self, state: None, token: int, /) -> None:
+        """The same state."""
 
-    def legal(self, state: None, token: int, waiting: bool = True) -> bool:
+    def read(self, state: None, data: bytes, /) -> None:
+        """The same state."""
+
+    def legal(self, state: None, token: int, /, waiting: bool = True) -> bool:
         """Every token is legal."""
         return True
 
-    def illegal(self, state: None, waiting: bool = True) -> NDArray[np.int32]:
+    def illegal(self, state: None, /, waiting: bool = True) -> NDArray[np.int32]:
         """No token is illegal."""
         return np.empty(0, dtype=np.int32)
 
-    def end_legal(self, state: None) -> bool:
+    def end_legal(self, state: None, /) -> bool:
         """The text may end anywhere."""
         return True
 
-    def read(self, state: None, data: bytes) -> None:
-        """There is nothing to remember."""
-
-    def which(self, state: None, token: int) -> Sequence[Any]:
-        """No pattern fires."""
-        return ()
-
-    def held(self, state: None) -> int:
+    def held(self, state: None, /) -> int:
         """Nothing waits."""
         return 0
 
-    def hits(self, state: None, token: int) -> Sequence[Any]:
+    def hits(self, state: None, token: int, /) -> Sequence[Any]:
         """No pattern fires."""
         return ()
 
-    def hits_end(self, state: None) -> Sequence[Any]:
+    def hits_end(self, state: None, /) -> Sequence[Any]:
         """No pattern fires."""
         return ()
 
