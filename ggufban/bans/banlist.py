@@ -127,8 +127,9 @@ class BanList:
     def find(self, text: str) -> list[Match]:
         """Every match in a whole text, in the order in which they end; no model is needed.
 
-        Of a regular expression, matches that do not overlap: each ends as soon as it can, and begins as late as
-        it can for that end. `token:` patterns are about ids and are found in no text.
+        Of a regular expression the shortest match for every place where one ends; those that overlap or touch
+        are one, and so are characters of a script. `token:` patterns are about ids and are found in no text. A
+        line that the list holds twice is found once.
         """
         from ggufban.bans.finder import Finder
 
@@ -168,7 +169,9 @@ class Meanings:
             if pattern.kind == "text":
                 for body in pattern.bodies:
                     needle = pattern.needle(body, fold)
-                    self.needles[needle] = (*self.needles.get(needle, ()), at)
+                    owners = self.needles.get(needle, ())
+                    if not any(patterns[owner] == pattern for owner in owners):
+                        self.needles[needle] = (*owners, at)
             elif pattern.kind == "token":
                 self.tokens[pattern.token] = (*self.tokens.get(pattern.token, ()), at)
             elif pattern.kind == "regex":

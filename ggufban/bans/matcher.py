@@ -30,6 +30,7 @@ from ggufban.bans.language import Pattern
 from ggufban.bans.lookalikes import START, Alike, LookAlikes, is_mixed, script_bits
 from ggufban.bans.needles import Needles
 from ggufban.bans.reading import Reading, characters, read, read_characters
+from ggufban.bans.scope import Scope, Scripts
 from ggufban.bans.spans import Spans
 from ggufban.errors import BanError
 from ggufban.vocab import Vocab
@@ -102,11 +103,12 @@ class Matcher:
         self._spans = Spans(self._needles, self._index)
         self._alike = _AlikeTokens(self, cache_dir) if bans.fold == "loose" and meanings.needles else None
         self._regexes = meanings.regexes
-        self._scripts = _Scripts(meanings.scripts)
+        self._scripts = Scripts(meanings.scripts)
         self._tokens = meanings.tokens
-        self._scope = None if bans.after is None else _Scope(bans.after)
+        self._scope = None if bans.after is None else Scope(bans.after)
         self._sort_tokens()
         self._starts, self._opens = memoryview(self._index.starts), memoryview(self._index.opens)
+        self._texts = self._index.texts
         self._is_slow = bool(self._regexes) or self._alike is not None
         self._readings: tuple[dict[int, Reading], ...] = ({}, {}, {})
         self._cache = _Cache(_CACHED_BYTES)
@@ -225,7 +227,7 @@ class Matcher:
         """`_reading(...).stream`, where no character is unfinished: cut from the index."""
         begin = self._starts[token]
         end = begin + self._opens[token]
-        texts = self._index.texts
+        texts = self._texts
         if begin == end or last == OTHER:
             return texts[begin:end]
         head = texts[begin]
@@ -627,69 +629,3 @@ class _Cache:
         self._size += size
         while self._size > self._limit:
             self._size -= self._arrays.popitem(last=False)[1][0]
-
-
-class _Scope:
-    """The text after which the bans begin to hold, waited for byte by byte (Knuth, Morris and Pratt)."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text.encode("utf-8", "replace")
-        self._falls = [0, 0]
-        for at in range(1, len(self._text)):
-            fall = self._falls[at]
-            while fall and self._text[at] != self._text[fall]:
-                fall = self._falls[fall]
-            self._falls.append(fall + (self._text[at] == self._text[fall]))
-
-    def read(self, scope: int, data: bytes) -> tuple[int, int]:
-        """The bytes of the text that now stand at the end, or -1 once it is complete, and how much was read."""
-        for at, byte in enumerate(data):
-            while scope and byte != self._text[scope]:
-                scope = self._falls[scope]
-            scope += byte == self._text[scope]
-            if scope == len(self._text):
-                return -1, at + 1
-        return scope, len(data)
-
-    def finishing(self, scope: int, pieces: Iterable[bytes]) -> list[int]:
-        """The tokens that complete the text and go on behind it."""
-        rests = []
-        while scope:
-            rests.append(self._text[scope:])
-            scope = self._falls[scope]
-        found = []
-        for token, piece in enumerate(pieces):
-            if self._text in piece or piece.startswith(tuple(rests)):
-                found.append(token)
-        return found
-
-
-class _Scripts:
-    """The characters of the scripts that a list bans."""
-
-    def __init__(self, scripts: list[tuple[int, NDArray[np.int64]]]) -> None:
-        self._scripts = scripts
-        self._owners: dict[str, tuple[int, ...]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._scripts)
-
-    def of(self, char: str) -> tuple[int, ...]:
-        """The places in the list of the patterns that ban `char`."""
-        owners = self._owners.get(char)
-        if owners is None:
-            code = ord(char)
-            owners = self._owners[char] = tuple(
-                at for at, ranges in self._scripts if bool(((ranges[:, 0] <= code) & (code <= ranges[:, 1])).any())
-            )
-        return owners
-
-    def tokens(self, vocab: Vocab) -> dict[bool, NDArray[np.bool_]]:
-        """For `waiting` or not: the tokens that hold a banned character of their own, `(n_vocab,)` bool."""
-        masks = {waiting: np.zeros(len(vocab), dtype=bool) for waiting in (True, False)}
-        if self._scripts:
-            for token, piece in enumerate(vocab.pieces):
-                found, pending = characters(piece)
-                masks[True][token] = any(self.of(char) for char, _ in found)
-                masks[False][token] = masks[True][token] or bool(pending and self.of("\ufffd"))
-        return masks

@@ -14,6 +14,8 @@ __all__ = ["Hit", "Needles", "beyond"]
 
 _REMEMBERED = 100_000
 """How many walks are remembered before all are forgotten (about 30 MB)."""
+_OPENING = 3
+"""So many symbols at the beginning of every needle are kept in a dictionary."""
 _STRIDE = 24
 """The longest stream that is walked in one go."""
 
@@ -41,8 +43,9 @@ class Needles:
         self.strings = sorted(set(strings))
         self.longest = max(map(len, self.strings), default=0)
         self._known = set(self.strings)
-        self._openings = {string[:2] for string in self.strings}
-        self._firsts = {string[0] for string in self.strings}
+        self._lasts = {string[-1] for string in self.strings}
+        self._briefs = {string for string in self.strings if len(string) < _OPENING}
+        self._openings = _ranges_of_openings(self.strings)
         self._walks: dict[tuple[str, str], tuple[str, tuple[Hit, ...]]] = {}
 
     def __len__(self) -> int:
@@ -52,24 +55,28 @@ class Needles:
         return string in self._known
 
     def range(self, beginning: str) -> tuple[int, int]:
-        """The strings that begin with `beginning`, as a range of `self.strings`."""
-        low = bisect_left(self.strings, beginning)
+        """The strings that begin with `beginning` (not empty), as a range of `self.strings`."""
+        low, high = self._openings.get(beginning[:_OPENING], (0, 0))
+        if len(beginning) <= _OPENING:
+            return low, high
         end = beyond(beginning)
-        return low, len(self.strings) if end is None else bisect_left(self.strings, end, low)
+        low = bisect_left(self.strings, beginning, low, high)
+        return low, high if end is None else bisect_left(self.strings, end, low, high)
 
     def _begins(self, string: str) -> bool:
         """Whether `string` is a proper beginning of a needle."""
-        at = bisect_right(self.strings, string)
-        return at < len(self.strings) and self.strings[at].startswith(string)
+        low, high = self._openings.get(string[:_OPENING], (0, 0))
+        at = bisect_right(self.strings, string, low, high)
+        return at < high and self.strings[at].startswith(string)
 
     def _candidates(self, text: str) -> list[int]:
-        """Where in `text` a needle may begin, judged by its first two symbols."""
-        firsts, openings, end = self._firsts, self._openings, len(text) - 1
-        return [
-            at
-            for at, symbol in enumerate(text)
-            if symbol in firsts and (at == end or text[at : at + 2] in openings or symbol in openings)
-        ]
+        """Where in `text` a needle may begin, judged by its first symbols."""
+        openings, briefs = self._openings, self._briefs
+        found = [at for at, symbol in enumerate(text) if symbol in openings and text[at : at + _OPENING] in openings]
+        if briefs:
+            also = [at for at in range(len(text)) if any(text[at : at + n] in briefs for n in range(1, _OPENING))]
+            found = sorted({*found, *also})
+        return found
 
     def ends(self, tail: str) -> list[str]:
         """The non-empty ends of `tail` that are proper beginnings of needles, longest first."""
@@ -88,16 +95,18 @@ class Needles:
         return walked
 
     def _walk(self, tail: str, stream: str) -> tuple[str, tuple[Hit, ...]]:
-        text, base, known = tail + stream, len(tail), self._known
+        text, base, lasts = tail + stream, len(tail), self._lasts
+        ends = [end for end, symbol in enumerate(stream, base + 1) if symbol in lasts]
         longest = ""
         hits: list[Hit] = []
         for begin in self._candidates(text):
-            for end in range(max(begin, base) + 1, min(begin + self.longest, len(text)) + 1):
-                if text[begin:end] in known:
+            for end in ends:
+                if text[begin:end] in self._known:
                     hits.append((end - 1 - base, text[begin:end]))
             if not longest and self._begins(text[begin:]):
                 longest = text[begin:]
-        hits.sort(key=_by_index)
+        if len(hits) > 1:
+            hits.sort(key=_by_index)
         return longest, tuple(hits)
 
     def _walk_far(self, tail: str, stream: str) -> tuple[str, tuple[Hit, ...]]:
@@ -106,6 +115,18 @@ class Needles:
             tail, some = self._walk(tail, stream[begin : begin + _STRIDE])
             hits += [(begin + index, needle) for index, needle in some]
         return tail, tuple(hits)
+
+
+def _ranges_of_openings(strings: list[str]) -> dict[str, tuple[int, int]]:
+    """Every beginning of at most `_OPENING` symbols -> the range of the sorted `strings` that begin with it."""
+    lasts = {string[:_OPENING]: at for at, string in enumerate(strings)}
+    ranges: dict[str, tuple[int, int]] = {}
+    low = 0
+    for opening, last in lasts.items():
+        for length in range(1, len(opening) + 1):
+            ranges[opening[:length]] = ranges.get(opening[:length], (low, 0))[0], last + 1
+        low = last + 1
+    return ranges
 
 
 def _by_index(hit: Hit) -> int:
