@@ -93,12 +93,14 @@ def text_of(codes: Codes) -> str:
 
 def kinds_of(codes: Codes) -> NDArray[np.uint8]:
     """The kind of every symbol; EDGE and the marks of this module count as OTHER."""
-    table = np.zeros(0x110000, dtype=np.uint8)
-    table[codes] = 1
-    present = np.flatnonzero(table)
-    table[present] = [
-        OTHER if 0xD800 <= code <= 0xDFFF else kind[chr(code)] for code in present.tolist()
-    ]
+    table = np.zeros(0x110000, dtype=np.uint8)  # memory that is never touched costs nothing
+    if len(codes) < 10_000:
+        present = np.unique(codes)
+    else:
+        seen = np.zeros(0x110000, dtype=bool)
+        seen[codes] = True
+        present = np.flatnonzero(seen)
+    table[present] = [OTHER if 0xD800 <= code <= 0xDFFF else kind[chr(code)] for code in present.tolist()]
     return table[codes]
 
 

@@ -55,9 +55,8 @@ def lines(rng: random.Random, letters: str, fold: str, most: int = 4) -> list[st
         body = candidate.strip('*"')
         if any(twin.fold(char, fold).strip() for char in body) and "*" not in body:
             found.append(candidate)
-            if len(found) == 1 or len(found) > rng.randint(1, most):
-                if rng.random() < 0.5:
-                    break
+            if len(found) == most or rng.random() < 0.5:
+                break
     return found
 
 
@@ -70,6 +69,8 @@ def pieces(rng: random.Random, letters: str, lines: list[str]) -> list[bytes]:
             begin = rng.randint(0, len(data) - 1)
             found.append(data[begin : begin + rng.randint(1, 6)])
         found.append(b" " * rng.randint(0, 1) + data + rng.choice((b"", b".", b" ", b"s")))
+        if rng.random() < 0.3:
+            found += [bytes([byte]) for byte in data]
     found += [rng.choice((b" ", b".", b"\xe2", b"\x80", b"\xff", b"\xf0\x9f", "\u200b".encode(), b"")) for _ in range(3)]
     return found
 
@@ -93,15 +94,20 @@ class Verdict(NamedTuple):
     text: bytes
 
 
-def generate(case: Case, matcher: Matcher, rng: random.Random, longest: int, waiting: bool) -> Verdict:
+def generate(
+    case: Case, matcher: Matcher, rng: random.Random, longest: int, waiting: bool, by_mask: bool = False
+) -> Verdict:
     """Writes a text of tokens drawn at random under the matcher, and has the twin judge every decision.
 
-    A leak is a match in the text (at its end, or where it might have ended on the safe side); a false alarm is
+    `by_mask` asks `illegal` rather than `legal`. A leak is a match in the text (at its end, or where it might have ended on the safe side); a false alarm is
     a token that was refused although the text with it holds no match.
     """
 
     def judge(output: bytes, ended: bool) -> bool:
         return twin.is_banned(case.lines, case.fold, case.prompt, output, ended)
+
+    def legal(token: int) -> bool:
+        return token not in matcher.illegal(state, waiting) if by_mask else matcher.legal(state, token, waiting)
 
     state = matcher.start(case.prompt)
     output = b""
@@ -111,11 +117,11 @@ def generate(case: Case, matcher: Matcher, rng: random.Random, longest: int, wai
     for _ in range(rng.randint(1, longest)):
         token = rng.randrange(len(case.vocab))
         if token == 0:
-            if matcher.legal(state, token, waiting):
+            if legal(token):
                 break
             bites += 1
             false_alarms += not judge(output, True)
-        elif matcher.legal(state, token, waiting):
+        elif legal(token):
             output += case.vocab.piece(token)
             state = matcher.step(state, token)
         else:

@@ -6,6 +6,7 @@ understood (words, phrases, stars, quotes), not regular expressions, scripts and
 """
 
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 IGNORABLE = (
@@ -27,6 +28,7 @@ def is_ignorable(char: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=None)
 def fold(char: str, level: str) -> str:
     if char.isspace():
         return " "
@@ -43,6 +45,7 @@ def fold(char: str, level: str) -> str:
     return "".join(kept).replace("ı", "i")
 
 
+@lru_cache(maxsize=None)
 def is_word(symbol: str) -> bool:
     return unicodedata.category(symbol)[0] in "LMN"
 
@@ -68,6 +71,7 @@ def letters(text: str, level: str, own_from: int) -> list[Symbol]:
     return mark_mixed(found) if level == "loose" else found
 
 
+@lru_cache(maxsize=None)
 def script(symbol: str) -> str | None:
     if unicodedata.category(symbol)[0] == "L":
         for name in ("LATIN", "CYRILLIC", "GREEK"):
@@ -101,6 +105,7 @@ class Needle(NamedTuple):
     edge_right: bool
 
 
+@lru_cache(maxsize=64)
 def parse(line: str, level: str) -> Needle:
     """What a line of text means: a word, a phrase, stars at its ends, quotes around it."""
     left = line.startswith("*")
