@@ -1,0 +1,1 @@
+"""Measurements: run as modules, as in `python -m benchmarks.matcher`."""

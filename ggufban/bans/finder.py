@@ -122,7 +122,7 @@ class Finder:
             found += [(owner, begin, end) for owner in self._owners[needle]]
         if self._alike is not None:
             self._alike_state, likes = self._alike.walk(self._alike_state, stream)
-            for index, start, needle in likes:
+            for _, start, needle in likes:
                 end = self._symbols + start + len(needle)
                 begin, end = self._place(end - len(needle), end)
                 found += [(owner, begin, end) for owner in self._owners[needle]]

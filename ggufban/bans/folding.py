@@ -7,7 +7,7 @@ A ban is a promise about text, so text is compared as a reader sees it. Every co
 |---------|-------------------------|
 | `exact` | itself |
 | `case`  | invisible code points vanish; else NFD(casefold(NFD(c))) |
-| `loose` | as `case` with NFKD; combining marks vanish except U+0306, U+3099 and U+309A; dotless ı is i; Hangul syllables stay whole |
+| `loose` | as `case` with NFKD; combining marks vanish except U+0306, U+3099, U+309A; ı is i; Hangul stays whole |
 
 At every level a run of white space is one `SPACE`, and an `EDGE` stands wherever a word symbol (letter, mark or
 digit) meets one that is not, or the beginning or end of the text:
@@ -106,11 +106,8 @@ class _Kinds(dict[str, int]):
     """Symbol -> its kind, filled as symbols are met."""
 
     def __missing__(self, symbol: str) -> int:
-        if symbol == SPACE:
-            found = SPACING
-        else:
-            found = WORD if unicodedata.category(symbol)[0] in "LMN" else OTHER
-        self[symbol] = found
+        is_word = unicodedata.category(symbol)[0] in "LMN"
+        found = self[symbol] = SPACING if symbol == SPACE else WORD if is_word else OTHER
         return found
 
 

@@ -18,6 +18,7 @@ import unicodedata
 import zipfile
 from collections import OrderedDict
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def kinds_of(codes: Codes) -> NDArray[np.uint8]:
     else:
         seen = np.zeros(0x110000, dtype=bool)
         seen[codes] = True
-        present = np.flatnonzero(seen)
+        present = np.flatnonzero(seen).astype(np.uint32)
     table[present] = [OTHER if 0xD800 <= code <= 0xDFFF else kind[chr(code)] for code in present.tolist()]
     return table[codes]
 
@@ -133,8 +134,7 @@ class Index:
         """The index of a vocabulary, worked out (about 2 s for 262,144 tokens)."""
         codes, starts, opens = _readings(vocab, level)
         texts = text_of(codes)
-        bounds = starts.tolist()
-        readings = [texts[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        readings = [texts[begin:end] for begin, end in pairwise(starts.tolist())]
         order = np.array(sorted(range(len(readings)), key=readings.__getitem__), dtype=np.int32)
         keys, lows, highs, lengths = _beginnings(codes, starts, order)
         ragged = [token for token, piece in enumerate(vocab.pieces) if piece and 0x80 <= piece[0] < 0xC0]

@@ -68,7 +68,7 @@ class Alike(NamedTuple):
 class Found(NamedTuple):
     """A needle found by likeness."""
 
-    index: int
+    at: int
     """The index in the stream of the symbol that decided it."""
     begin: int
     """The index in the stream of its first symbol; negative in what came before."""
@@ -83,7 +83,7 @@ class LookAlikes:
 
     >>> search = LookAlikes(["cat"])
     >>> search.walk(START, "сat")[1], search.walk(START, "cat")[1]
-    ((Found(index=2, begin=0, needle='cat'),), ())
+    ((Found(at=2, begin=0, needle='cat'),), ())
     """
 
     def __init__(self, needles: Iterable[str]) -> None:

@@ -100,9 +100,7 @@ class Needles:
         longest = ""
         hits: list[Hit] = []
         for begin in self._candidates(text):
-            for end in ends:
-                if text[begin:end] in self._known:
-                    hits.append((end - 1 - base, text[begin:end]))
+            hits += [(end - 1 - base, text[begin:end]) for end in ends if text[begin:end] in self._known]
             if not longest and self._begins(text[begin:]):
                 longest = text[begin:]
         if len(hits) > 1:

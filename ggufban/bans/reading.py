@@ -29,12 +29,12 @@ class Reading(NamedTuple):
 
 
 def characters(data: bytes) -> tuple[list[tuple[str, int]], bytes]:
-    """The characters of `data` with their length in bytes, and the bytes of an unfinished one at the end.
+    r"""The characters of `data` with their length in bytes, and the bytes of an unfinished one at the end.
 
     Invalid bytes become U+FFFD exactly as in `data.decode("utf-8", errors="replace")`.
 
-    >>> characters(b"a\\xff\\xc3\\xa9\\xe2\\x82")
-    ([('a', 1), ('\ufffd', 1), ('é', 2)], b'\\xe2\\x82')
+    >>> characters(b"a\xc3\xa9\xe2\x82"), characters(b"\xff")
+    (([('a', 1), ('é', 2)], b'\xe2\x82'), ([('�', 1)], b''))
     """
     found: list[tuple[str, int]] = []
     begin = 0

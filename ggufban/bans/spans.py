@@ -49,9 +49,7 @@ class Spans:
         `waiting` tells open readings (True) from closed ones, `last` is the kind of the symbol before.
         """
 
-    def _look_up_rests(
-        self, codes: Codes, sizes: NDArray[np.int64], ends: NDArray[np.int64], hashes: Hashes
-    ) -> None:
+    def _look_up_rests(self, codes: Codes, sizes: NDArray[np.int64], ends: NDArray[np.int64], hashes: Hashes) -> None:
         """Fills the table of ranges: keys ascending, ranges of `index.order`, lengths of the rests."""
         owner = np.repeat(np.arange(len(sizes)), sizes)
         place = np.arange(len(codes))
@@ -159,7 +157,7 @@ class Spans:
         inside: dict[bool, dict[int, NDArray[np.bool_]]],
         places: NDArray[np.int64],
         length: int,
-        owner: NDArray[np.int64],
+        owner: NDArray[np.int32],
     ) -> None:
         """Records needles of `length` symbols found at `places` of the index."""
         tokens = owner[places]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ggufban.bans import BanList
 from ggufban.bans.matcher import Matcher
+from ggufban.errors import BanError
 from ggufban.vocab import Vocab
 from tests.bans import twin
 
@@ -71,7 +72,8 @@ def pieces(rng: random.Random, letters: str, lines: list[str]) -> list[bytes]:
         found.append(b" " * rng.randint(0, 1) + data + rng.choice((b"", b".", b" ", b"s")))
         if rng.random() < 0.3:
             found += [bytes([byte]) for byte in data]
-    found += [rng.choice((b" ", b".", b"\xe2", b"\x80", b"\xff", b"\xf0\x9f", "\u200b".encode(), b"")) for _ in range(3)]
+    odd = (b" ", b".", b"\xe2", b"\x80", b"\xff", b"\xf0\x9f", "\u200b".encode(), b"")
+    found += [rng.choice(odd) for _ in range(3)]
     return found
 
 
@@ -137,10 +139,9 @@ def generate(
 
 def compiled(case: Case) -> Matcher | None:
     """The matcher of a case; None for a list that leaves nothing to begin with."""
-    from ggufban.errors import BanError
-
     try:
         return BanList(case.lines, fold=case.fold).compile(case.vocab)
     except BanError as error:
-        assert "bans everything" in str(error)
-        return None
+        if "bans everything" in str(error):
+            return None
+        raise

@@ -6,7 +6,7 @@ understood (words, phrases, stars, quotes), not regular expressions, scripts and
 """
 
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 IGNORABLE = (
@@ -14,8 +14,9 @@ IGNORABLE = (
     "FFF0-FFF8 1BCA0-1BCA3 1D173-1D17A E0000-E0FFF"
 )
 LOOK_ALIKE = (
-    "aаα bвβ cс dԁ eеε hнһ iіι jј kкκ lӏ mмμ nη oоο pрρ qԛ sѕ tтτ uυ vѵν wԝ xхχ yуγ zζ фφ пπ"
-).split()
+    "aаα", "bвβ", "cс", "dԁ", "eеε", "hнһ", "iіι", "jј", "kкκ", "lӏ", "mмμ", "nη", "oоο", "pрρ",
+    "qԛ", "sѕ", "tтτ", "uυ", "vѵν", "wԝ", "xхχ", "yуγ", "zζ", "фφ", "пπ",
+)  # fmt: skip
 UNSPACED = ("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA",
             "HALFWIDTH KATAKANA", "COMBINING KATAKANA-HIRAGANA", "THAI", "LAO", "KHMER", "MYANMAR")  # fmt: skip
 
@@ -28,7 +29,7 @@ def is_ignorable(char: str) -> bool:
     return False
 
 
-@lru_cache(maxsize=None)
+@cache
 def fold(char: str, level: str) -> str:
     if char.isspace():
         return " "
@@ -45,7 +46,7 @@ def fold(char: str, level: str) -> str:
     return "".join(kept).replace("ı", "i")
 
 
-@lru_cache(maxsize=None)
+@cache
 def is_word(symbol: str) -> bool:
     return unicodedata.category(symbol)[0] in "LMN"
 
@@ -71,7 +72,7 @@ def letters(text: str, level: str, own_from: int) -> list[Symbol]:
     return mark_mixed(found) if level == "loose" else found
 
 
-@lru_cache(maxsize=None)
+@cache
 def script(symbol: str) -> str | None:
     if unicodedata.category(symbol)[0] == "L":
         for name in ("LATIN", "CYRILLIC", "GREEK"):
@@ -144,9 +145,9 @@ def matches(needle: Needle, text: list[Symbol], ended: bool) -> list[tuple[int, 
 
 
 WELL_FORMED = (  # Unicode, table 3-7: first byte, what the second may be, how many bytes there are
-    (0x00, 0x7F, None, 1), (0xC2, 0xDF, (0x80, 0xBF), 2), (0xE0, 0xE0, (0xA0, 0xBF), 3), (0xE1, 0xEC, (0x80, 0xBF), 3),
-    (0xED, 0xED, (0x80, 0x9F), 3), (0xEE, 0xEF, (0x80, 0xBF), 3), (0xF0, 0xF0, (0x90, 0xBF), 4),
-    (0xF1, 0xF3, (0x80, 0xBF), 4), (0xF4, 0xF4, (0x80, 0x8F), 4),
+    (0x00, 0x7F, None, 1), (0xC2, 0xDF, (0x80, 0xBF), 2), (0xE0, 0xE0, (0xA0, 0xBF), 3),
+    (0xE1, 0xEC, (0x80, 0xBF), 3), (0xED, 0xED, (0x80, 0x9F), 3), (0xEE, 0xEF, (0x80, 0xBF), 3),
+    (0xF0, 0xF0, (0x90, 0xBF), 4), (0xF1, 0xF3, (0x80, 0xBF), 4), (0xF4, 0xF4, (0x80, 0x8F), 4),
 )  # fmt: skip
 
 
