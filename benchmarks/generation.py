@@ -79,9 +79,8 @@ def main() -> None:
     llama = llama_cpp.Llama(
         str(model.path), n_ctx=512, n_threads=args.threads, n_threads_batch=args.threads, verbose=False
     )
-    print(
-        f"{platform.processor() or platform.machine()}, {model.path.name}, {args.predict} tokens, {args.threads} threads"
-    )
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, {model.path.name}, {args.predict} tokens, {args.threads} threads")
     for name, sampling in SETTINGS.items():
         times = []
         for turn in range(args.rounds):

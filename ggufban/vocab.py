@@ -71,6 +71,11 @@ class Vocab:
         return np.array(sorted(self.end), dtype=np.int32)
 
     @cached_property
+    def has_letter(self) -> NDArray[np.bool_]:
+        """Whether each token holds a whole letter of any script, `(n_vocab,)` bool."""
+        return np.array([any(map(str.isalpha, piece.decode("utf-8", "ignore"))) for piece in self.pieces], dtype=bool)
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of everything that this vocabulary says: a key for caches."""
         digest = hashlib.sha256()

@@ -198,8 +198,7 @@ def _script(name: str, fold: str) -> "NDArray[np.int64]":
     """The code points of a script, `(n, 2)`, both ends included; how the text is folded does not matter to them."""
     from ggufban.bans.scripts import script_ranges
 
-    ranges: NDArray[np.int64] = script_ranges(name)
-    return ranges
+    return script_ranges(name).astype(np.int64)
 
 
 def _parse(given: Iterable[str | Pattern], source: str) -> Iterator[Pattern]:

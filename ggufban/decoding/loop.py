@@ -192,6 +192,9 @@ class Writer:
     def _draw_one(self, node: Node) -> None:
         """Draw at the end of the path, and follow or reject what came."""
         self._look(node)
+        if self._speechless(node):
+            self._finish("banned")
+            return
         chosen = self._choose(node)
         if chosen is None:
             self._bury(node)
@@ -225,6 +228,16 @@ class Writer:
                 best = int(node.distribution.ids[0])
                 if node.forbids(best):
                     self._count(node, best, self._hits(node, best))
+
+    def _speechless(self, node: Node) -> bool:
+        """Whether the bans forbid every letter, and all that the sampler would draw from here.
+
+        Other bans leave words to fall back on, however unlikely; here there would be nothing but rows of dots and
+        digits that the model never meant.
+        """
+        if node.removed_mass() < DEAD or 2 * len(node.illegal) < len(self._vocab):
+            return False
+        return not np.delete(self._vocab.has_letter, node.illegal).any()
 
     def _filter(self, node: Node, row: NDArray[np.float32]) -> Distribution:
         """The sampler's distribution over `row` at this place in the text."""
@@ -312,10 +325,9 @@ class Writer:
         return fate
 
     def _reason(self, node: Node, token: int) -> str:
-        """The patterns that a token was removed for; a token that is not illegal itself led to nothing else."""
+        """The patterns that a token was removed for."""
         if token not in node.reasons:
-            hits = self._hits(node, token) if node.forbids(token) else ()
-            node.reasons[token] = _names(hits) or "every continuation"
+            node.reasons[token] = _names(self._hits(node, token)) if node.forbids(token) else ""
         return node.reasons[token]
 
     # -- after the draw -------------------------------------------------------------------------------------------
@@ -360,9 +372,9 @@ class Writer:
         node.give(token, 1.0)
         self.report.discarded_tokens += 1
         self._since_release += 1
-        self._go_back(node.end - max((hit.back for hit in hits), default=0))
+        self._go_back(node.end - max((hit.back for hit in hits), default=0), _names(hits))
 
-    def _go_back(self, begin: int) -> None:
+    def _go_back(self, begin: int, reason: str) -> None:
         """Hand removed mass up the path and cut it before the token that holds byte `begin` of the output."""
         length = len(self.path) - 1
         place = max((k for k, node in enumerate(self.path) if node.end <= begin), default=0)
@@ -371,6 +383,7 @@ class Writer:
             child, parent = self.path[k], self.path[k - 1]
             assert child.step is not None
             parent.give(child.step.token, child.removed_mass())
+            parent.reasons.setdefault(child.step.token, reason)
             parent.children[child.step.token] = child
         self._drop(length - keep)
         if self._strategy.conditions_filtered:
@@ -386,9 +399,11 @@ class Writer:
         parent = self.path[-2]
         parent.give(node.step.token, 1.0)
         parent.children.pop(node.step.token, None)
+        reason = next(iter(node.reasons.values()), "")
+        parent.reasons.setdefault(node.step.token, reason)
         self._drop(1)
         if self._strategy.conditions_filtered:
-            self._go_back(0)
+            self._go_back(0, reason)
 
     def _drop(self, count: int) -> None:
         if count:
@@ -432,7 +447,7 @@ class Writer:
         self._count(parent, token, hits)
         parent.give(token, 1.0)
         self._since_release += 1
-        self._go_back(begin - max((hit.back for hit in hits), default=0))
+        self._go_back(begin - max((hit.back for hit in hits), default=0), _names(hits))
 
     def _release(self) -> None:
         """Show what no match can begin in, as far as the text may end there too (an interrupt may come any time)."""
@@ -509,15 +524,15 @@ def write(
     Interrupts the writer as soon as `stopping()` says so, or when `max_evaluations` tokens have been evaluated after
     the prompt (None: never).
     """
-    before = engine.evaluations
-    prompt = len(writer.tokens)
+    report = writer.report
     while writer.finish_reason is None:
-        spent = max_evaluations is not None and writer.report.evaluations >= max_evaluations
+        spent = max_evaluations is not None and report.evaluations >= max_evaluations
         if stopping() or (spent and writer.wants_logits):
             yield from writer.interrupt()
         elif writer.wants_logits:
+            before = engine.evaluations
             engine.goto(writer.tokens, seq=seq)
-            writer.report.evaluations = max(1, engine.evaluations - before - prompt + 1)
+            report.evaluations += engine.evaluations - before if report.evaluations else 1  # the prompt counts as one
             yield from writer.advance(engine.logits(seq))
         else:
             yield from writer.advance()
