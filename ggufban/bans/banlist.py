@@ -44,7 +44,7 @@ class BanList:
 
     >>> bans = BanList(["Paris", "delve*"]) + BanList(["shivers down"])
     >>> len(bans), [match[1:] for match in bans.find("PARIS delves")]
-    (3, [(0, 5), (6, 12)])
+    (3, [(0, 5), (6, 11)])
     """
 
     __slots__ = ("_meanings", "after", "fold", "patterns")

@@ -20,6 +20,7 @@ digit) meets one that is not, or the beginning or end of the text:
 
 import unicodedata
 from collections.abc import Callable
+from functools import cache
 
 __all__ = [
     "EDGE",
@@ -48,13 +49,15 @@ LEVELS = ("exact", "case", "loose")
 OTHER, WORD, SPACING = 0, 1, 2
 """The kinds of a symbol: neither of the two (also: nothing yet), part of a word, white space."""
 
-_IGNORABLE = (
+_IGNORABLE_RANGES = (
     (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
     (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x2800, 0x2800), (0x3164, 0x3164), (0xFE00, 0xFE0F),
     (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A),
     (0xE0000, 0xE0FFF),
 )  # fmt: skip
 """Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties.txt), and U+2800, the blank Braille pattern."""
+
+_IGNORABLE = frozenset(code for low, high in _IGNORABLE_RANGES for code in range(low, high + 1))
 
 _KEPT_MARKS = frozenset("\u0306\u3099\u309a")
 """Marks that make another letter even for a lenient reader: й is not и, が is not か."""
@@ -74,7 +77,7 @@ def _fold_uncached(char: str, level: str) -> str:
     if level == "exact":
         return char
     code = ord(char)
-    if any(low <= code <= high for low, high in _IGNORABLE):
+    if code in _IGNORABLE:
         return ""
     if level == "case":
         folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", char).casefold())
@@ -138,8 +141,9 @@ def fold_table(level: str, kept: str = "") -> dict[int, str]:
     return table
 
 
+@cache
 def folder(level: str) -> Callable[[str], str]:
-    """`fold_char` at one level, as a function of one code point."""
+    """`fold_char` at one level, as a function of one code point: the same function for every call."""
     table = _TABLES[level]
     return lambda char: table[ord(char)]
 

@@ -229,7 +229,7 @@ class Index:
     def load(cls, path: Path, label: str, n_vocab: int) -> "Index | None":
         """The index in a file, or None if there is none that can be trusted."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
                 if str(file["label"]) != label:
                     return None
                 index = cls({name: file[name] for name in cls._ARRAYS})
@@ -245,7 +245,7 @@ def _readings(vocab: Vocab, level: str) -> tuple[Codes, NDArray[np.int32], NDArr
         text, used = codecs.utf_8_decode(piece, "replace", False)
         parts.append(text if used == len(piece) else text + _CUT)
     table = fold_table("loose" if level == ALIKE else level, kept=_BREAK + _CUT)
-    folded = (_BREAK + _BREAK.join(parts) + _BREAK).translate(table)
+    folded = ("".join(_BREAK + part for part in parts) + _BREAK).translate(table)
     codes = codes_of(folded.translate(LIKENESS) if level == ALIKE else folded)
     kinds = kinds_of(codes)
     repeated = np.zeros(len(codes), dtype=bool)

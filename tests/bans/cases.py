@@ -101,8 +101,8 @@ def generate(
 ) -> Verdict:
     """Writes a text of tokens drawn at random under the matcher, and has the twin judge every decision.
 
-    `by_mask` asks `illegal` rather than `legal`. A leak is a match in the text (at its end, or where it might have ended on the safe side); a false alarm is
-    a token that was refused although the text with it holds no match.
+    `by_mask` asks `illegal` rather than `legal`. A leak is a match in the text (at its end, or where it might have
+    ended on the safe side); a false alarm is a token that was refused although the text with it holds no match.
     """
 
     def judge(output: bytes, ended: bool) -> bool:

@@ -9,10 +9,15 @@ import unicodedata
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-IGNORABLE = (
+IGNORABLE_RANGES = (
     "00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 202A-202E 2060-206F 2800 3164 FE00-FE0F FEFF FFA0 "
     "FFF0-FFF8 1BCA0-1BCA3 1D173-1D17A E0000-E0FFF"
 )
+IGNORABLE = {
+    chr(code)
+    for low, _, high in (item.partition("-") for item in IGNORABLE_RANGES.split())
+    for code in range(int(low, 16), int(high or low, 16) + 1)
+}
 LOOK_ALIKE = (
     "aаα", "bвβ", "cс", "dԁ", "eеε", "hнһ", "iіι", "jј", "kкκ", "lӏ", "mмμ", "nη", "oоο", "pрρ",
     "qԛ", "sѕ", "tтτ", "uυ", "vѵν", "wԝ", "xхχ", "yуγ", "zζ", "фφ", "пπ",
@@ -21,21 +26,13 @@ UNSPACED = ("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "IDEOGRAPHIC", "HIRAGA
             "HALFWIDTH KATAKANA", "COMBINING KATAKANA-HIRAGANA", "THAI", "LAO", "KHMER", "MYANMAR")  # fmt: skip
 
 
-def is_ignorable(char: str) -> bool:
-    for item in IGNORABLE.split():
-        low, _, high = item.partition("-")
-        if int(low, 16) <= ord(char) <= int(high or low, 16):
-            return True
-    return False
-
-
 @cache
 def fold(char: str, level: str) -> str:
     if char.isspace():
         return " "
     if level == "exact":
         return char
-    if is_ignorable(char):
+    if char in IGNORABLE:
         return ""
     if level == "case":
         return unicodedata.normalize("NFD", unicodedata.normalize("NFD", char).casefold())
