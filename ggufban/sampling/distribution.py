@@ -1,14 +1,21 @@
 """What survived the filters: probabilities to draw from, and for each token removed the stage that did it."""
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggufban.errors import UsageError
-from ggufban.sampling.candidates import Candidates
+from ggufban.sampling.candidates import Candidates, heaviest, total64
 
 __all__ = ["Distribution", "Trail"]
+
+
+def probability(token: int, ids: NDArray[np.int32], probs: NDArray[Any]) -> float | None:
+    """The one of `probs` that belongs to a token; None if it is not among `ids`."""
+    places = (ids == token).nonzero()[0]
+    return float(probs[places[0]]) if len(places) else None
 
 
 class Trail:
@@ -52,61 +59,90 @@ class Distribution:
     ([1, 2, 0], [0.5, 0.4, 0.1], 0.1)
     """
 
-    __slots__ = ("before", "ids", "probs", "trail")
+    __slots__ = ("_candidates", "_probs", "_total", "lessons", "trail")
 
-    ids: NDArray[np.int32]
-    """The survivors, `(k,)` int32, the most probable first; of equally probable ones the lower id first."""
-    probs: NDArray[np.float64]
-    """Their probabilities, `(k,)` float64, which add up to 1."""
     trail: Trail | None
     """What every stage left; None unless it was asked for."""
-    before: NDArray[np.float32] | None
-    """Adaptive-p only: the probabilities of `ids` before they were moved to the target, `(k,)` float32."""
+    lessons: tuple[NDArray[np.int32], NDArray[np.float32]] | None
+    """Tokens and the probabilities from which mirostat or adaptive-p learns; None if neither is in the chain."""
 
     def __init__(
         self,
         candidates: Candidates,
         trail: Trail | None = None,
-        before: NDArray[np.float32] | None = None,
+        lessons: tuple[NDArray[np.int32], NDArray[np.float32]] | None = None,
     ) -> None:
-        ordered = candidates.ordered()
-        assert ordered.ids is not None
-        self.ids = ordered.ids
-        self.probs = np.exp(ordered.logits - ordered.logits[0], dtype=np.float64)
-        self.probs /= self.probs.sum()
         self.trail = trail
-        self.before = before
-        if before is not None:
-            assert candidates.ids is not None
-            self.before = before[candidates.ids.searchsorted(self.ids)]  # those before stood in the order of ids
+        self.lessons = lessons
+        self._candidates = candidates
+        self._probs: NDArray[np.float64] | None = None
+        # a row from which nothing was removed is not sorted before somebody asks for its order
+        self._total = total64(candidates) if candidates.ids is None else self._order()
+
+    def _order(self) -> float:
+        """Puts the survivors in order and works out their probabilities; the sum of their weights."""
+        self._candidates = self._candidates.ordered()
+        logits = self._candidates.logits
+        self._probs = np.exp(logits - logits[0], dtype=np.float64)
+        total = float(self._probs.sum())
+        self._probs /= total
+        return total
+
+    @property
+    def ids(self) -> NDArray[np.int32]:
+        """The survivors, `(k,)` int32, the most probable first; among equals the lower id first."""
+        if self._candidates.ids is None:
+            self._order()
+        assert self._candidates.ids is not None
+        return self._candidates.ids
+
+    @property
+    def probs(self) -> NDArray[np.float64]:
+        """The probabilities of `ids`, `(k,)` float64, which add up to 1."""
+        if self._probs is None:
+            self._order()
+        assert self._probs is not None
+        return self._probs
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"Distribution({len(self)} tokens, first {int(self.ids[0])} with probability {self.probs[0]:.4g})"
+        return f"Distribution({len(self)} tokens, first {self.ids[0]} with probability {self.probs[0]:.4g})"
 
     def sample(self, rng: np.random.Generator) -> tuple[int, float]:
         """A token drawn with its probability, and the random number u in [0, 1) that chose it.
 
-        It is the first token at which the running sum of `probs` exceeds u. One number is taken from `rng`,
-        also where only one token is left.
+        It is the first token at which the running sum of `probs` exceeds u. One number is taken from `rng`, also
+        where only one token is left.
         """
         u = rng.random()
+        if self._probs is None:
+            top = self._candidates.top
+            for first in heaviest(self._candidates, self._total, u):
+                running = np.exp(first.logits - top, dtype=np.float64).cumsum()
+                place = int(running.searchsorted(u * self._total, side="right"))
+                if first.ids is not None and place < len(running):
+                    return int(first.ids[place]), u
         running = self.probs.cumsum()
-        # u times the whole sum (1, but for rounding) stays below it: a last token of probability 0 is not
-        # drawn
+        # u times the whole sum (1, but for rounding) is below it, and a last token of probability 0 is not drawn
         return int(self.ids[running.searchsorted(u * running[-1], side="right")]), u
-
-    def place_of(self, token: int) -> int | None:
-        """Where a token stands in `ids`; None if it was removed."""
-        places = (self.ids == token).nonzero()[0]
-        return int(places[0]) if len(places) else None
 
     def prob_of(self, token: int) -> float:
         """The probability that a token is drawn with; 0 if it was removed."""
-        place = self.place_of(token)
-        return 0.0 if place is None else float(self.probs[place])
+        if self._probs is None:
+            logits = self._candidates.logits
+            there = 0 <= token < len(logits)
+            return math.exp(float(logits[token] - self._candidates.top)) / self._total if there else 0.0
+        return probability(token, self.ids, self.probs) or 0.0
+
+    def lesson_of(self, token: int) -> float | None:
+        """The probability of a token from which mirostat or adaptive-p learns; None if there is none.
+
+        Mirostat learns from the probability it was drawn with, adaptive-p from that before it was moved towards
+        the target.
+        """
+        return None if self.lessons is None else probability(token, *self.lessons)
 
     def removed_by(self, token: int) -> str | None:
         """The stage that removed a token, named as in `Sampler.chain`; "ban" if it came with logit -inf.

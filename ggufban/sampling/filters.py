@@ -27,7 +27,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ggufban.sampling.candidates import Candidates, exp32, log32, softmax32, sum32
+from ggufban.sampling.candidates import Candidates, exp32, heaviest, log32, softmax32, sum32, total32
 
 __all__ = [
     "adaptive_p",
@@ -71,7 +71,9 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
     return nucleus(candidates, probs, np.float32(p), min_keep) or candidates
 
 
-def nucleus(candidates: Candidates, probs: NDArray[np.float32], p: np.float32, min_keep: int) -> Candidates | None:
+def nucleus(
+    candidates: Candidates, probs: NDArray[np.float32], p: np.float32, min_keep: int
+) -> Candidates | None:
     """The candidates up to where the running sum reaches p, or None if it never does."""
     reached = int(np.add.accumulate(probs).searchsorted(p))
     if reached == len(probs):
@@ -81,28 +83,15 @@ def nucleus(candidates: Candidates, probs: NDArray[np.float32], p: np.float32, m
 
 
 def wide_top_p(candidates: Candidates, p: np.float32, min_keep: int) -> Candidates:
-    """Top-p on a whole row, sorting only what can be in the nucleus.
-
-    Of n tokens with weight (e^logit) below t, all together weigh less than n * t. So what weighs less than
-    (1 - p) * total / n cannot be needed to reach p. The same reasoning on what is left, with what was left
-    out taken off the allowance, cuts a good deal deeper. The cuts are guesses that cannot do harm: if the sum
-    over what is left does not reach p after all, everything is sorted.
-    """
-    weights = exp32(candidates.logits - candidates.top)
-    total = sum32(weights)
-    allowance = (1.0 - float(p)) * float(total)
-    places = (weights >= allowance / len(weights)).nonzero()[0]
-    kept = weights[places]
-    left_out = float(total) - float(kept.sum(dtype=np.float64))
-    deeper = kept >= max(allowance - left_out, 0.0) / len(kept)
-    for guess in (places[deeper], None):
-        some = candidates.narrow() if guess is None else candidates.pick(guess)
-        some = some.ordered()._replace(size=candidates.size)
-        found = nucleus(some, weights[some.ids] / total, p, min_keep)
-        # min_keep may ask for more than the nucleus, and then for more than the guess holds
-        if found is not None and (guess is None or found.size <= len(some.logits)):
+    """Top-p on a whole row, sorting no more of it than it takes."""
+    top, total = candidates.top, total32(candidates)
+    for first in heaviest(candidates, float(total), float(p)):
+        probs = exp32(first.logits - top) / total
+        found = nucleus(first._replace(size=candidates.size), probs, p, min_keep)
+        # min_keep may ask for more than the nucleus, and for more than was looked at
+        if found is not None and (found.size <= len(first.logits) or first.size == candidates.size):
             return found
-    return some
+    return first
 
 
 def min_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
@@ -189,10 +178,12 @@ def temperature(candidates: Candidates, t: float) -> Candidates:
         return greedy(candidates)
     t32 = np.float32(t)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        maxima = None if candidates.maxima is None else candidates.maxima / t32
-        tempered = candidates._replace(logits=candidates.logits / t32, maxima=maxima)
-    # a t so small that it overflows is as good as 0
-    return tempered if np.isfinite(tempered.top) else greedy(candidates)
+        if not np.isfinite(candidates.top / t32):  # a t so small that it overflows is as good as 0
+            return greedy(candidates)
+        if candidates.maxima is None or candidates.peak is None:
+            return candidates._replace(logits=candidates.logits / t32)
+        maxima, peak = candidates.maxima / t32, candidates.peak / t32
+        return candidates._replace(logits=candidates.logits / t32, maxima=maxima, peak=peak)
 
 
 def dynamic_temperature(candidates: Candidates, t: float, spread: float, exponent: float) -> Candidates:
@@ -251,20 +242,19 @@ def mirostat_v2(candidates: Candidates, mu: float) -> Candidates:
     return candidates.head(max(1, int(surprisal.searchsorted(np.float32(mu), side="right"))))
 
 
-def adaptive_p(candidates: Candidates, target: float) -> tuple[Candidates, NDArray[np.float32]]:
+def adaptive_p(
+    candidates: Candidates, target: float
+) -> tuple[Candidates, tuple[NDArray[np.int32], NDArray[np.float32]]]:
     """All candidates with logits that are the greater the nearer their probability is to `target`.
 
-    Returns them in ascending order of ids, and their probabilities before, `(n,)` float32 in that order, for
-    the moving average that adapts the target. The logit is `5 - 10 * d * d / (1 + d)` with `d = |p - target|
-    / 0.3`. A target outside of [0, 1] is moved to its end. llama.cpp: `llama_sampler_adaptive_p_apply`.
+    The logit is `5 - 10 * d * d / (1 + d)` with `d = |p - target| / 0.3`. A target outside of [0, 1] is moved to
+    its end. Also returns ids and probabilities, `(n,)` float32, as they were before: the moving average of those
+    that are drawn adapts the target. llama.cpp: `llama_sampler_adaptive_p_apply`.
     """
     candidates = candidates.narrow()
+    assert candidates.ids is not None
     probs = softmax32(candidates)
     inverse_width = np.float32(1) / np.float32(0.3)
-    goal = np.float32(min(max(target, 0.0), 1.0))
-    d = np.abs((probs - goal) * inverse_width)
+    d = np.abs((probs - np.float32(min(max(target, 0.0), 1.0))) * inverse_width)
     logits = np.float32(5) - np.float32(10) * d * d / (np.float32(1) + d)
-    if candidates.descending:
-        assert candidates.ids is not None
-        probs = probs[candidates.ids.argsort()]
-    return candidates.with_logits(logits), probs
+    return candidates.with_logits(logits), (candidates.ids, probs)

@@ -102,7 +102,11 @@ class Breakers:
                 return i
             if any(len(breaker) > 1 for breaker in self.breakers):
                 piece = self.piece(token)
-                ends = [end for breaker in self.breakers if (end := rest(piece, breaker)) and after.startswith(end)]
+                ends = [
+                    end
+                    for breaker in self.breakers
+                    if (end := rest(piece, breaker)) and after.startswith(end)
+                ]
                 if ends:
                     return i - self.tokens_of(max(map(len, ends)), tokens[len(tokens) - i :])
                 after = (piece + after)[:40]

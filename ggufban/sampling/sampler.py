@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ggufban.errors import LogitsError, ParameterError, UsageError
 from ggufban.sampling import filters, penalties
-from ggufban.sampling.candidates import Candidates
+from ggufban.sampling.candidates import Candidates, softmax32
 from ggufban.sampling.distribution import Distribution, Trail
 from ggufban.sampling.parameters import PARAMETERS, read_samplers
 from ggufban.vocab import Vocab
@@ -166,17 +166,19 @@ class Sampler:
         try:
             candidates = Candidates.of(np.asarray(logits, dtype=np.float32))
             trail = Trail(candidates) if explain else None
-            before = None
+            lessons = None
             for stage in self._chain:
                 if stage == "adaptive-p":
-                    candidates, before = filters.adaptive_p(candidates, self._adapted_target())
+                    candidates, lessons = filters.adaptive_p(candidates, self._adapted_target())
                 elif stage != "xtc" or lucky:
                     candidates = self._apply(stage, candidates)
                 if trail is not None:
                     trail.add(stage, candidates)
+            if self.mirostat and candidates.ids is not None:
+                lessons = candidates.ids, softmax32(candidates)
         except LogitsError as error:
             raise error if step is None else LogitsError(f"step {step}: {error}") from None
-        self._last = Distribution(candidates, trail, before)
+        self._last = Distribution(candidates, trail, lessons)
         return self._last
 
     def _apply(self, stage: str, c: Candidates) -> Candidates:
@@ -233,17 +235,16 @@ class Sampler:
         accepted without any (a prompt, a text that is forced), teaches them nothing.
         """
         state = self._remember((token,))
-        made = distribution or self._last
-        place = None if made is None else made.place_of(token)
-        if made is not None and place is not None:
-            if self.mirostat:
-                surprise = -math.log2(made.probs[place])
-                state = state._replace(mu=state.mu - self.mirostat_eta * (surprise - self.mirostat_tau))
-            if made.before is not None:
-                state = state._replace(
-                    adaptive_sum=float(made.before[place]) + self.adaptive_decay * state.adaptive_sum,
-                    adaptive_weight=1.0 + self.adaptive_decay * state.adaptive_weight,
-                )
+        made = self._last if distribution is None else distribution
+        lesson = None if made is None else made.lesson_of(token)
+        if lesson is not None and self.mirostat:
+            excess = -math.log2(lesson) - self.mirostat_tau
+            state = state._replace(mu=state.mu - self.mirostat_eta * excess)
+        elif lesson is not None:
+            state = state._replace(
+                adaptive_sum=lesson + self.adaptive_decay * state.adaptive_sum,
+                adaptive_weight=1.0 + self.adaptive_decay * state.adaptive_weight,
+            )
         self._state, self._last = state, None
 
     def prime(self, tokens: Iterable[int]) -> None:
@@ -276,7 +277,9 @@ class Sampler:
         """Forgets everything, as if just made."""
         # adaptive-p begins as if every token before had been drawn with the target's probability
         weight = 1.0 / (1.0 - self.adaptive_decay)
-        self.restore(SamplerState((), 2.0 * self.mirostat_tau, max(self.adaptive_target, 0.0) * weight, weight))
+        self.restore(
+            SamplerState((), 2.0 * self.mirostat_tau, max(self.adaptive_target, 0.0) * weight, weight)
+        )
 
     def copy(self) -> "Sampler":
         """Another sampler with the same parameters and the same state."""

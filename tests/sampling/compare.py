@@ -1,0 +1,33 @@
+"""Whether two distributions are the same, where what is compared is defined."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggufban.sampling import Distribution
+from tests.sampling.oracle import Left
+
+TOLERANCE = 1e-5
+
+
+def assert_same(ours: Distribution, theirs: Left, row: NDArray[np.float32]) -> None:
+    """The same survivors in the same order, with probabilities within 1e-5.
+
+    Two things are not defined in llama.cpp, and not compared: the order of candidates of equal logit, and which
+    of them survive a cut that goes between them (`std::partial_sort` and `std::sort` are not stable). There the
+    logits have to be the same, not the ids. And where nothing in a chain needs the candidates sorted, llama.cpp
+    leaves them in the order of their ids, or of their typicality: its survivors are looked up by id here.
+    """
+    assert len(ours) == len(theirs.ids)
+    logits, probs = np.full(len(row), np.nan), np.full(len(row), np.nan)
+    logits[theirs.ids], probs[theirs.ids] = theirs.logits, theirs.probs
+    only_ours = np.setdiff1d(ours.ids, theirs.ids)
+    only_theirs = np.setdiff1d(theirs.ids, ours.ids)
+    # survivors of one alone: of equal logits, so that each can stand in for the other
+    only_ours = only_ours[np.argsort(row[only_ours])]
+    only_theirs = only_theirs[np.argsort(row[only_theirs])]
+    assert np.array_equal(row[only_ours], row[only_theirs]), "different survivors"
+    logits[only_ours], probs[only_ours] = logits[only_theirs], probs[only_theirs]
+    assert (np.diff(logits[ours.ids]) <= 0).all(), "another order"
+    # mirostat and adaptive-p leave float32 quotients whose sum is not quite 1, and draw with these over their sum
+    expected = probs[ours.ids] / theirs.probs.sum(dtype=np.float64)
+    assert np.abs(ours.probs - expected).max() < TOLERANCE
