@@ -27,7 +27,7 @@ from ggufban.decoding.strategy import Strategy
 from ggufban.decoding.tree import DEAD, Node
 from ggufban.errors import ParameterError
 from ggufban.inspection.statistics import rank_of
-from ggufban.inspection.trace import Fate, Observer, Step
+from ggufban.inspection.trace import Observer, Step
 from ggufban.sampling import Distribution, Sampler
 from ggufban.vocab import Vocab
 
@@ -218,7 +218,7 @@ class Writer:
         if node.distribution is None:
             assert node.row is not None
             node.distribution = self._filter(node, node.row)
-            node.sight = self._observer.look(node.row)
+            node.sight = node.sight or self._observer.look(node.row)
             if self._strategy.conditions_filtered:
                 node.known = _known(node.row, node.distribution)
         if self._eager and not len(node.illegal):
@@ -251,58 +251,45 @@ class Writer:
 
     def _choose(self, node: Node) -> tuple[int, Step] | None:
         """Draw from p · (1 - r); None where nothing is left."""
-        filtered = node.distribution
-        assert filtered is not None
-        if len(node.illegal) or node.shares:
-            remaining = self._remaining(node)
-            if remaining is None:
-                return None
-            filtered, p = remaining
-            random = float(self._rng.random())
-            at = min(int(np.cumsum(p).searchsorted(random, side="right")), int(np.flatnonzero(p)[-1]))
-            token = int(filtered.ids[at])
-        else:
-            p = filtered.probs
-            token, random = filtered.sample(self._rng)
         assert node.distribution is not None
+        if not len(node.illegal) and not node.shares:
+            law = _Law(node.distribution, {})
+        else:
+            left = self._what_is_left(node)
+            if left is None:
+                return None
+            law = left
+        token, random = law.sample(self._rng)
         node.probabilities[token] = node.distribution.prob_of(token)
-        return token, self._observe(node, token, filtered, p, random)
+        return token, self._observe(node, token, law, random)
 
-    def _remaining(self, node: Node) -> tuple[Distribution, NDArray[np.float64]] | None:
-        """What the filters leave when what is dead never reaches them, and p · (1 - r) over it, summing to 1.
+    def _what_is_left(self, node: Node) -> "_Law | None":
+        """What the filters leave when what is dead never reaches them, with p · (1 - r); None where that is nothing.
 
         Under `exact` the filters have seen everything, and only their survivors are conditioned.
         """
         filtered = node.distribution
+        assert filtered is not None
+        if self._strategy.conditions_filtered:
+            shares = {token: share for token in filtered.ids.tolist() if (share := node.share(token))}
+            law = _Law(filtered, shares)
+            return law if law.total > 1.0 - DEAD else None
+        assert node.row is not None
+        row = node.row.copy()
         while True:
-            if not self._strategy.conditions_filtered:
-                assert node.row is not None
-                row = node.row.copy()
-                row[node.dead_ids()] = -np.inf
-                if row.max() == -np.inf:
-                    return None
-                filtered = self._filter(node, row)
-            assert filtered is not None
-            p = filtered.probs * node.left(filtered.ids)
-            total = float(p.sum())
-            if total > 1.0 - DEAD:
-                return filtered, p / total
-            if self._strategy.conditions_filtered:
+            row[node.dead_ids()] = -np.inf
+            if row.max() == -np.inf:
                 return None
-            for token in filtered.ids.tolist():  # what the filters let through is spent: let others through
+            law = _Law(self._filter(node, row), {t: r for t, r in node.shares.items() if r < 1.0})
+            if law.total > 1.0 - DEAD:
+                return law
+            for token in law.filtered.ids.tolist():  # what the filters let through is spent: let others through
                 node.probabilities.setdefault(token, 0.0)
                 node.give(token, 1.0)
 
-    def _observe(
-        self,
-        node: Node,
-        token: int,
-        filtered: Distribution,
-        p: NDArray[np.float64],
-        random: float,
-    ) -> Step:
+    def _observe(self, node: Node, token: int, law: "_Law", random: float) -> Step:
         """The record of this draw."""
-        drawn_with = float(p[filtered.place_of(token)])
+        drawn_with = law.probability(token)
         if node.sight is None:
             return self._observer.step(None, token, math.nan, 0, drawn_with=drawn_with, random=random)
         if node.row is not None:
@@ -310,19 +297,14 @@ class Writer:
         else:
             assert node.known is not None
             logit, rank = node.known[token]
-        fate = self._fate(node, filtered, p)
-        return self._observer.step(node.sight, token, logit, rank, fate=fate, drawn_with=drawn_with, random=random)
-
-    def _fate(self, node: Node, filtered: Distribution, p: NDArray[np.float64]) -> Fate:
-        """For a token at `node`: the probability that it had at the draw, and what removed it."""
-        drawn = dict(zip(filtered.ids.tolist(), p.tolist(), strict=True))
 
         def fate(token: int) -> tuple[float, str | None]:
-            if node.forbids(token) or node.shares.get(token) == 1.0:
+            if node.share(token) == 1.0:
                 return 0.0, f"ban: {self._reason(node, token)}"
-            return drawn.get(token, 0.0), None if token in drawn else filtered.removed_by(token)
+            p = law.probability(token)
+            return p, law.filtered.removed_by(token) if p == 0.0 else None
 
-        return fate
+        return self._observer.step(node.sight, token, logit, rank, fate=fate, drawn_with=drawn_with, random=random)
 
     def _reason(self, node: Node, token: int) -> str:
         """The patterns that a token was removed for."""
@@ -502,13 +484,46 @@ class Writer:
         self.report.tokens = len(self.steps)
 
     def _give_back(self, node: Node) -> None:
-        """The row was lent: keep a copy where the loop may come back to it, else let go of it."""
+        """The row was lent: keep a copy where the loop may come back to it, else let go of it.
+
+        A distribution from which nothing was removed is a view on the row, and goes with it.
+        """
         if node.row is None:
             return
-        may_return = self.finish_reason is None and not self._strategy.conditions_filtered
-        node.row = node.row.copy() if may_return else None
-        if not may_return and node.distribution is not None and len(node.distribution) > _WIDE:
-            node.distribution = None  # too much to keep for a whole tree: evaluated again if need be
+        if self.finish_reason is not None:
+            node.row = None
+        elif not self._strategy.conditions_filtered:
+            node.row, node.distribution = node.row.copy(), None
+        else:
+            node.row = None
+            if node.distribution is not None and len(node.distribution) > _WIDE:
+                node.distribution = None  # too much to keep for a whole tree: evaluated again if need be
+
+
+class _Law:
+    """p · (1 - r) over the survivors of the filters, where few tokens have an r and it is less than 1."""
+
+    def __init__(self, filtered: Distribution, shares: dict[int, float]) -> None:
+        self.filtered = filtered
+        self.shares = shares
+        self.total = 1.0 - sum(filtered.prob_of(token) * share for token, share in shares.items())
+
+    def probability(self, token: int) -> float:
+        """The probability that a token is drawn with."""
+        p = self.filtered.prob_of(token)
+        return p * (1.0 - self.shares.get(token, 0.0)) / self.total if self.shares else p
+
+    def sample(self, rng: np.random.Generator) -> tuple[int, float]:
+        """A token, and the random number in [0, 1) that chose it."""
+        if not self.shares:
+            return self.filtered.sample(rng)
+        ids = self.filtered.ids
+        p = self.filtered.probs.copy()
+        for token, share in self.shares.items():
+            p[ids == token] *= 1.0 - share
+        random = float(rng.random())
+        running = p.cumsum()
+        return int(ids[running.searchsorted(random * running[-1], side="right")]), random
 
 
 def write(

@@ -68,7 +68,7 @@ class Node:
         """Give r = 1 to `ids` (ascending). The distribution must be known."""
         assert self.distribution is not None
         self.illegal = ids if not len(self.illegal) else np.union1d(self.illegal, ids)
-        self.illegal_mass = float(np.dot(self.distribution.probs, self._is_illegal(self.distribution.ids)))
+        self.illegal_mass = self.distribution.mass_of(self.illegal)
 
     def give(self, token: int, share: float) -> None:
         """Set r of a token that was tried; one that the matcher forbids has r = 1 already."""
@@ -85,23 +85,12 @@ class Node:
         dead = [token for token, share in self.shares.items() if share == 1.0]
         return np.union1d(self.illegal, np.array(dead, dtype=np.int32)) if dead else self.illegal
 
-    def left(self, ids: NDArray[np.int32]) -> NDArray[np.float64]:
-        """1 - r of each of `ids`: `(len(ids),)` float64."""
-        left = 1.0 - self._is_illegal(ids)
-        for token, share in self.shares.items():
-            left[ids == token] = 1.0 - share
-        return left
+    def share(self, token: int) -> float:
+        """R of a token."""
+        return 1.0 if self.forbids(token) else self.shares.get(token, 0.0)
 
     def removed_mass(self) -> float:
         """Σ p · r, with p the sampler's distribution before anything was removed."""
         if not self.shares:
             return min(1.0, self.illegal_mass)
         return min(1.0, self.illegal_mass + sum(self.probabilities[t] * r for t, r in self.shares.items()))
-
-    def _is_illegal(self, ids: NDArray[np.int32]) -> NDArray[np.float64]:
-        if not len(self.illegal):
-            return np.zeros(len(ids))
-        at = np.searchsorted(self.illegal, ids)
-        at[at == len(self.illegal)] = 0
-        found: NDArray[np.bool_] = self.illegal[at] == ids
-        return found.astype(np.float64)

@@ -136,6 +136,16 @@ class Distribution:
             return math.exp(float(logits[token] - self._candidates.top)) / self._total if there else 0.0
         return probability(token, self.ids, self.probs) or 0.0
 
+    def mass_of(self, ids: NDArray[np.int32]) -> float:
+        """The probability of all of `ids` together, `(n,)` int32 ascending, no id twice; those removed add 0."""
+        if self._probs is None:
+            weights = np.exp(self._candidates.logits[ids] - self._candidates.top, dtype=np.float64)
+            return float(weights.sum()) / self._total
+        if not len(ids):
+            return 0.0
+        places = np.minimum(ids.searchsorted(self.ids), len(ids) - 1)
+        return float(self.probs[ids[places] == self.ids].sum())
+
     def lesson_of(self, token: int) -> float | None:
         """The probability of a token from which mirostat or adaptive-p learns; None if there is none.
 
