@@ -17,7 +17,7 @@ be read as what they are.
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,17 +45,16 @@ SMALL = 2048
 class Candidates(NamedTuple):
     """Tokens and their logits: what a filter takes and what it returns. Nothing in it is ever written to.
 
-    Begin with `Candidates.of(logits)`. A *wide* one has `ids` None: `logits[i]` is token i, and a token that
-    was banned holds -inf. A *narrow* one holds only tokens with finite logits, in ascending order of ids, or,
-    where `descending`, in descending order of logits with the lower id first among equals.
+    Begin with `Candidates.of(logits)`. A *wide* one has `ids` None: `logits[i]` is that of token i, -inf if it is
+    banned. A *narrow* one has explicit ids, and no logit of -inf.
     """
 
     ids: NDArray[np.int32] | None
     """The tokens, `(n,)` int32; None: the whole vocabulary."""
     logits: NDArray[np.float32]
     """Their logits, `(n,)` float32."""
-    descending: bool
-    """Whether they stand in descending order of logits."""
+    order: Literal["ids", "logits", "none"]
+    """Ascending ids; descending logits with the lower id first among equals; or neither."""
     size: int
     """How many candidates llama.cpp would count here: it keeps tokens of logit -inf in its array, and dynamic
     temperature and `min_keep` count them."""
@@ -74,14 +73,14 @@ class Candidates(NamedTuple):
         top = maxima.max() if len(maxima) else np.float32(-np.inf)
         if not np.isfinite(top):
             raise LogitsError(what_is_wrong(logits))
-        return cls(None, logits, False, len(logits), maxima, np.float32(top))
+        return cls(None, logits, "ids", len(logits), maxima, np.float32(top))
 
     @property
     def top(self) -> np.float32:
         """The greatest logit."""
         if self.peak is not None:
             return self.peak
-        return np.float32(self.logits[0] if self.descending else self.logits.max())
+        return np.float32(self.logits[0] if self.order == "logits" else self.logits.max())
 
     def at_least(self, threshold: np.float32) -> "Candidates":
         """Those whose logit is at least `threshold`: narrow, in the order that they had."""
@@ -95,41 +94,48 @@ class Candidates(NamedTuple):
     def pick(self, places: NDArray[np.intp]) -> "Candidates":
         """Those at ascending `places`: narrow, and `size` counts just them."""
         ids = places.astype(np.int32) if self.ids is None else self.ids[places]
-        return Candidates(ids, self.logits[places], self.descending, len(places))
+        return Candidates(ids, self.logits[places], self.order, len(places))
 
-    def head(self, n: int, size: int | None = None) -> "Candidates":
-        """The first n of those in order; `size` is what llama.cpp would count, n if not given."""
+    def between(self, begin: int, end: int, size: int) -> "Candidates":
+        """Those at places from `begin` to before `end` of narrow ones; `size` is what llama.cpp would count."""
         assert self.ids is not None
-        size = n if size is None else size
-        return Candidates(self.ids[:n], self.logits[:n], self.descending, size)
+        return Candidates(self.ids[begin:end], self.logits[begin:end], self.order, size)
 
     def narrow(self) -> "Candidates":
         """The same, with explicit ids and without tokens of logit -inf."""
         return self if self.ids is not None else self.at_least(np.float32(-np.inf))._replace(size=self.size)
 
+    def by_id(self) -> "Candidates":
+        """The same in ascending order of ids."""
+        if self.ids is None or self.order == "ids":
+            return self
+        places = self.ids.argsort()
+        return Candidates(self.ids[places], self.logits[places], "ids", self.size)
+
     def ordered(self) -> "Candidates":
         """The same, narrow and in descending order of logits, the lower id first among equals."""
-        if self.descending:
+        if self.order == "logits":
             return self
-        narrow = self.narrow()
+        narrow = self.narrow().by_id()
         assert narrow.ids is not None
-        order = descending_order(narrow.logits)
-        return Candidates(narrow.ids[order], narrow.logits[order], True, self.size)
+        places = descending_order(narrow.logits)
+        return Candidates(narrow.ids[places], narrow.logits[places], "logits", self.size)
 
     def greatest(self, k: int) -> "Candidates":
         """The k of greatest logit, in descending order; among equals the lower ids."""
         size = min(k, self.size)
-        if self.descending:
-            return self.head(min(k, len(self.logits)), size)
-        passed = self
+        if self.order == "logits":
+            return self.between(0, k, size)
+        passed = self.by_id()
         if self.maxima is not None and 2 * k <= len(self.maxima):
             # Each of the k greatest maxima is a logit of its own, so at least k logits pass this bound.
             passed = self.at_least(nth_greatest(self.maxima, k))
         if k < len(passed.logits):
             bound = nth_greatest(passed.logits, k)
             above = passed.logits > bound
-            equal = (passed.logits == bound).nonzero()[0] if bound > -np.inf else []
-            above[equal[: k - int(np.count_nonzero(above))]] = True
+            if bound > -np.inf:
+                equal = (passed.logits == bound).nonzero()[0]
+                above[equal[: k - np.count_nonzero(above)]] = True
             passed = passed.pick(above.nonzero()[0])
         return passed.ordered()._replace(size=size)
 
@@ -140,11 +146,11 @@ class Candidates(NamedTuple):
         """
         if self.ids is None:
             return Candidates.of(logits)
-        places = self.ids.argsort()
-        places = places[logits[places] > -np.inf]
+        places = (logits > -np.inf).nonzero()[0]
         if not len(places):
             raise LogitsError(what_is_wrong(logits))
-        return Candidates(self.ids[places], logits[places], False, self.size)
+        order = self.order if self.order == "ids" else "none"
+        return Candidates(self.ids[places], logits[places], order, self.size)
 
 
 def column_maxima(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -18,8 +18,6 @@ of them:
   `Candidates.size` is.
 - Among equal logits the lower id comes first. In llama.cpp their order is what `std::partial_sort` and
   `std::sort` happen to leave, and which of them survives a cut between them is not defined.
-- Survivors stand in one of two orders, descending logits or ascending ids; llama.cpp leaves them in the order
-  of typicality after typical-p.
 """
 
 import math
@@ -65,8 +63,8 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
     if candidates.ids is None:
         return wide_top_p(candidates, np.float32(p), min_keep)
     probs = softmax32(candidates)
-    if not candidates.descending:
-        order = (-candidates.logits).argsort(kind="stable")
+    if candidates.order != "logits":
+        order = np.lexsort((candidates.ids, -candidates.logits))
         candidates, probs = candidates.ordered(), probs[order]
     return nucleus(candidates, probs, np.float32(p), min_keep) or candidates
 
@@ -79,7 +77,7 @@ def nucleus(
     if reached == len(probs):
         return None
     size = min(max(reached + 1, min_keep), candidates.size)
-    return candidates.head(min(size, len(probs)), size)
+    return candidates.between(0, size, size)
 
 
 def wide_top_p(candidates: Candidates, p: np.float32, min_keep: int) -> Candidates:
@@ -125,7 +123,7 @@ def typical(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
     order = oddness.argsort(kind="stable")
     reached = int(np.add.accumulate(probs[order]).searchsorted(np.float32(p), side="right"))
     n = min(max(reached + 1, min_keep), len(order))
-    return candidates.pick(np.sort(order[:n]))
+    return candidates.pick(order[:n])._replace(order="none")
 
 
 def top_n_sigma(candidates: Candidates, n: float) -> Candidates:
@@ -159,14 +157,12 @@ def xtc(candidates: Candidates, threshold: float, min_keep: int = 0) -> Candidat
     removed = int(np.count_nonzero(softmax32(candidates) >= np.float32(threshold))) - 1
     if removed <= 0 or candidates.size - removed < min_keep:
         return candidates
-    assert candidates.ids is not None
-    return Candidates(candidates.ids[removed:], candidates.logits[removed:], True, candidates.size - removed)
+    return candidates.between(removed, len(candidates.logits), candidates.size - removed)
 
 
 def greedy(candidates: Candidates) -> Candidates:
     """The one candidate of greatest logit; the lowest id among equals. llama.cpp: temperature <= 0."""
-    place = 0 if candidates.descending else int(candidates.logits.argmax())
-    return candidates.pick(np.array([place]))._replace(size=candidates.size)
+    return candidates.greatest(1)._replace(size=candidates.size)
 
 
 def temperature(candidates: Candidates, t: float) -> Candidates:
@@ -217,7 +213,7 @@ def mirostat(candidates: Candidates, mu: float, m: int = 100) -> Candidates:
     probs = softmax32(candidates)[:m]
     probs = probs[probs > 0]
     if len(probs) < 2:
-        return candidates.head(1)
+        return candidates.between(0, 1, 1)
     rank = np.arange(1, len(probs), dtype=np.float32)
     t = log32((rank + 1) / rank)
     b = log32(probs[:-1] / probs[1:])
@@ -226,8 +222,9 @@ def mirostat(candidates: Candidates, mu: float, m: int = 100) -> Candidates:
         s = sum32(t * b) / sum32(t * t)
         k = (((s - one) * np.float32(2) ** np.float32(mu)) / (one - v ** (one - s))) ** (one / s)
     if np.isnan(k):
-        return candidates.head(1)
-    return candidates.head(int(min(max(float(k), 1.0), len(candidates.logits))))
+        return candidates.between(0, 1, 1)
+    n = int(min(max(float(k), 1.0), len(candidates.logits)))
+    return candidates.between(0, n, n)
 
 
 def mirostat_v2(candidates: Candidates, mu: float) -> Candidates:
@@ -239,7 +236,8 @@ def mirostat_v2(candidates: Candidates, mu: float) -> Candidates:
     probs = softmax32(candidates)
     with np.errstate(divide="ignore"):
         surprisal = -np.log2(probs, dtype=np.float64).astype(np.float32)
-    return candidates.head(max(1, int(surprisal.searchsorted(np.float32(mu), side="right"))))
+    n = max(1, int(surprisal.searchsorted(np.float32(mu), side="right")))
+    return candidates.between(0, n, n)
 
 
 def adaptive_p(

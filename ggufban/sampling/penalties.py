@@ -28,8 +28,7 @@ def change_logits(candidates: Candidates, amounts: Mapping[int, float], change: 
         places, values = tokens[there], values[there]
     else:
         by_id = candidates.ids.argsort()
-        found = candidates.ids[by_id].searchsorted(tokens).clip(max=len(by_id) - 1)
-        places = by_id[found]
+        places = by_id[candidates.ids[by_id].searchsorted(tokens).clip(max=len(by_id) - 1)]
         there = candidates.ids[places] == tokens
         places, values = places[there], values[there]
     if not len(places):
