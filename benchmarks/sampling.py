@@ -93,7 +93,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def rows_of(path: Path, n: int) -> NDArray[np.float32]:
-    """n real rows of a model's logits, `(n, n_vocab)`: those that a generation of n tokens samples from."""
+    """N real rows of a model's logits, `(n, n_vocab)`: those that a generation of n tokens samples from."""
     llama = llama_cpp.Llama(str(path), n_ctx=256, verbose=False)
     llama.eval(llama.tokenize(TEXT.encode()))
     sampler, rng, rows = Sampler(), np.random.default_rng(1), []
@@ -134,9 +134,7 @@ def main() -> None:
         "--rounds", type=int, default=5, help="how often each row is sampled from (default: 5)"
     )
     options = parser.parse_args()
-    print(
-        f"numpy {np.__version__}, llama-cpp-python {llama_cpp.__version__}, Python {platform.python_version()}"
-    )
+    print(f"numpy {np.__version__}, llama_cpp {llama_cpp.__version__}, Python {platform.python_version()}")
     print("\n| model | tokens | chain | numpy, µs | llama.cpp, µs | ratio |\n|---|---|---|---|---|---|")
     for path in options.models:
         rows = rows_of(path, options.rows)

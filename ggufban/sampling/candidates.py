@@ -1,18 +1,18 @@
 """The tokens that are still in the running, and the few operations that every filter is made of.
 
-A row of logits begins *wide*: 262,144 of them, in the order of their ids. A filter leaves a few, *narrow*: ids
-and logits side by side. What is expensive on a wide row is done once and cleverly here, so that the filters can
-be read as what they are.
+A row of logits begins *wide*: 262,144 of them, in the order of their ids. A filter leaves a few, *narrow*:
+ids and logits side by side. What is expensive on a wide row is done once and cleverly here, so that the
+filters can be read as what they are.
 
-- One pass for the greatest logit, for NaN and for top-k. The row is folded into 64 lines, and of each column the
-  greatest is kept (`maxima`). The greatest of those is the greatest of all; NaN wins every comparison of
+- One pass for the greatest logit, for NaN and for top-k. The row is folded into 64 lines, and of each column
+  the greatest is kept (`maxima`). The greatest of those is the greatest of all; NaN wins every comparison of
   `np.maximum`; and the k-th greatest of them bounds the k-th greatest logit from below, because at least k
   logits are as great. Only the columns that reach this bound are looked at again.
 - The same sums as llama.cpp, for the same survivors. It adds up probabilities one after the other in float32,
-  which on a real row of 262,144 is off by up to a thousandth (once the sum is large, what is below half of its
-  last bit is lost), and moves the end of a nucleus. `sum32` is that very loop.
-- No temporary of the row's size on the way: memory freed by the megabyte goes back to the system, and getting it
-  again costs more than the arithmetic. A row is gone through in pieces that fit the cache.
+  which on a real row of 262,144 is off by up to a thousandth (once the sum is large, what is below half of
+  its last bit is lost), and moves the end of a nucleus. `sum32` is that very loop.
+- No temporary of the row's size on the way: memory freed by the megabyte goes back to the system, and getting
+  it again costs more than the arithmetic. A row is gone through in pieces that fit the cache.
 """
 
 import math
@@ -45,8 +45,8 @@ SMALL = 2048
 class Candidates(NamedTuple):
     """Tokens and their logits: what a filter takes and what it returns. Nothing in it is ever written to.
 
-    Begin with `Candidates.of(logits)`. A *wide* one has `ids` None: `logits[i]` is that of token i, -inf if it is
-    banned. A *narrow* one has explicit ids, and no logit of -inf.
+    Begin with `Candidates.of(logits)`. A *wide* one has `ids` None: `logits[i]` is that of token i, -inf if
+    it is banned. A *narrow* one has explicit ids, and no logit of -inf.
     """
 
     ids: NDArray[np.int32] | None
@@ -97,7 +97,7 @@ class Candidates(NamedTuple):
         return Candidates(ids, self.logits[places], self.order, len(places))
 
     def between(self, begin: int, end: int, size: int) -> "Candidates":
-        """Those at places from `begin` to before `end` of narrow ones; `size` is what llama.cpp would count."""
+        """Those at places from `begin` to before `end`, of narrow ones; llama.cpp would count `size`."""
         assert self.ids is not None
         return Candidates(self.ids[begin:end], self.logits[begin:end], self.order, size)
 
@@ -166,7 +166,7 @@ def column_maxima(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def places_in_columns(
     logits: NDArray[np.float32], columns: NDArray[np.intp], threshold: np.float32
 ) -> NDArray[np.intp]:
-    """The places, ascending, of logits of at least `threshold`, if all of them are in these of `column_maxima`."""
+    """The places, ascending, of the logits of at least `threshold` in these columns of `column_maxima`."""
     width = len(logits) // LINES
     last = columns[columns >= width] - width + LINES * width  # the rest of the row, after its last whole line
     columns = columns[columns < width]
@@ -227,8 +227,9 @@ def log32(x: NDArray[np.float32]) -> NDArray[np.float32]:
 def sum32(x: NDArray[np.float32]) -> np.float32:
     """The sum as a loop over float32 makes it, first to last, rounding at each step.
 
-    `np.add.reduce` adds pairwise, and `np.add.accumulate` writes down every sum on the way, at six times the cost.
-    Subtracting has no pairwise form: 0 - a - b - c is that loop, and rounds like 0 + a + b + c but for the sign.
+    `np.add.reduce` adds pairwise, and `np.add.accumulate` writes down every sum on the way, at six times the
+    cost. Subtracting has no pairwise form: 0 - a - b - c is that loop, and rounds like 0 + a + b + c but for
+    the sign.
     """
     return np.float32(-np.subtract.reduce(x, initial=np.float32(0)))
 
@@ -242,9 +243,9 @@ def softmax32(candidates: Candidates) -> NDArray[np.float32]:
 def total32(candidates: Candidates) -> np.float32:
     """The sum of e^(logit - greatest logit) over a whole row, added up like `sum32`.
 
-    A number below half of the last bit of a sum leaves the sum as it is. Once there is a sum to speak of, only
-    the logits above that bound are raised at all: on real rows one in twenty. Numpy's own float32 exp is twice
-    as fast as `exp32`, and its wrong last bits cancel out in the sum of a row.
+    A number below half of the last bit of a sum leaves the sum as it is. Once there is a sum to speak of,
+    only the logits above that bound are raised at all: on real rows one in twenty. Numpy's own float32 exp is
+    twice as fast as `exp32`, and its wrong last bits cancel out in the sum of a row.
     """
     logits, top, total = candidates.logits, candidates.top, np.float32(0)
     end, size = 0, 2048
@@ -268,13 +269,14 @@ def total64(candidates: Candidates) -> float:
 
 
 def heaviest(candidates: Candidates, total: float, share: float) -> Iterator[Candidates]:
-    """The candidates of a whole row that hold a share of the `total` weight, in descending order, and some more.
+    """The candidates of a whole row that hold a share of its `total`, and some more, in descending order.
 
     First those that the maxima of the columns tell of: if the j greatest maxima hold the share by themselves,
     nothing below the j-th of them is needed. Then those that the mass tells of: of n weights below w, all
-    together weigh less than n * w, so that those below (1 - share) * total / n are not needed. The same again with
-    what is left, and the allowance less what was left out, cuts deeper. Then all. The first that is enough is
-    enough: that the sums are rounded, and may not reach the share after all, is for the caller to see.
+    together weigh less than n * w, so that those below (1 - share) * total / n are not needed. The same again
+    with what is left, and the allowance less what was left out, cuts deeper. Then all. The first that is
+    enough is enough: that the sums are rounded, and may not reach the share after all, is for the caller to
+    see.
     """
     top = candidates.top
     assert candidates.maxima is not None

@@ -64,7 +64,7 @@ class Distribution:
     trail: Trail | None
     """What every stage left; None unless it was asked for."""
     lessons: tuple[NDArray[np.int32], NDArray[np.float32]] | None
-    """Tokens and the probabilities from which mirostat or adaptive-p learns; None if neither is in the chain."""
+    """Tokens and the probabilities from which mirostat or adaptive-p learns; else None."""
 
     def __init__(
         self,
@@ -113,8 +113,8 @@ class Distribution:
     def sample(self, rng: np.random.Generator) -> tuple[int, float]:
         """A token drawn with its probability, and the random number u in [0, 1) that chose it.
 
-        It is the first token at which the running sum of `probs` exceeds u. One number is taken from `rng`, also
-        where only one token is left.
+        It is the first token at which the running sum of `probs` exceeds u. One number is taken from `rng`,
+        also where only one token is left.
         """
         u = rng.random()
         if self._probs is None:
@@ -125,7 +125,7 @@ class Distribution:
                 if first.ids is not None and place < len(running):
                     return int(first.ids[place]), u
         running = self.probs.cumsum()
-        # u times the whole sum (1, but for rounding) is below it, and a last token of probability 0 is not drawn
+        # u times the whole sum, which rounding may leave next to 1, stays below it: no token of probability 0
         return int(self.ids[running.searchsorted(u * running[-1], side="right")]), u
 
     def prob_of(self, token: int) -> float:
@@ -149,8 +149,8 @@ class Distribution:
     def lesson_of(self, token: int) -> float | None:
         """The probability of a token from which mirostat or adaptive-p learns; None if there is none.
 
-        Mirostat learns from the probability it was drawn with, adaptive-p from that before it was moved towards
-        the target.
+        Mirostat learns from the probability it was drawn with, adaptive-p from that before it was moved
+        towards the target.
         """
         return None if self.lessons is None else probability(token, *self.lessons)
 

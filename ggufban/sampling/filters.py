@@ -245,9 +245,9 @@ def adaptive_p(
 ) -> tuple[Candidates, tuple[NDArray[np.int32], NDArray[np.float32]]]:
     """All candidates with logits that are the greater the nearer their probability is to `target`.
 
-    The logit is `5 - 10 * d * d / (1 + d)` with `d = |p - target| / 0.3`. A target outside of [0, 1] is moved to
-    its end. Also returns ids and probabilities, `(n,)` float32, as they were before: the moving average of those
-    that are drawn adapts the target. llama.cpp: `llama_sampler_adaptive_p_apply`.
+    The logit is `5 - 10 * d * d / (1 + d)` with `d = |p - target| / 0.3`. A target outside of [0, 1] is moved
+    to its end. Also returns ids and probabilities, `(n,)` float32, as they were before: the moving average of
+    those that are drawn adapts the target. llama.cpp: `llama_sampler_adaptive_p_apply`.
     """
     candidates = candidates.narrow()
     assert candidates.ids is not None

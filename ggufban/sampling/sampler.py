@@ -162,9 +162,10 @@ class Sampler:
         """
         if logits.ndim != 1:
             raise UsageError(f"logits have the shape {logits.shape}, but have to be one row, (n_vocab,)")
+        logits = np.asarray(logits, dtype=np.float32)
         lucky = "xtc" in self._chain and self._xtc_happens(rng)
         try:
-            candidates = Candidates.of(np.asarray(logits, dtype=np.float32))
+            candidates = Candidates.of(logits)
             trail = Trail(candidates) if explain else None
             lessons = None
             for stage in self._chain:
@@ -174,6 +175,8 @@ class Sampler:
                     candidates = self._apply(stage, candidates)
                 if trail is not None:
                     trail.add(stage, candidates)
+            if candidates.logits is logits:
+                candidates = Candidates.of(logits.copy())  # not sorted yet, and the row may be written to
             if self.mirostat and candidates.ids is not None:
                 lessons = candidates.ids, softmax32(candidates)
         except LogitsError as error:

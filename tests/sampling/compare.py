@@ -12,10 +12,11 @@ TOLERANCE = 1e-5
 def assert_same(ours: Distribution, theirs: Left, row: NDArray[np.float32]) -> None:
     """The same survivors in the same order, with probabilities within 1e-5.
 
-    Two things are not defined in llama.cpp, and not compared: the order of candidates of equal logit, and which
-    of them survive a cut that goes between them (`std::partial_sort` and `std::sort` are not stable). There the
-    logits have to be the same, not the ids. And where nothing in a chain needs the candidates sorted, llama.cpp
-    leaves them in the order of their ids, or of their typicality: its survivors are looked up by id here.
+    Two things are not defined in llama.cpp, and not compared: the order of candidates of equal logit, and
+    which of them survive a cut that goes between them (`std::partial_sort` and `std::sort` are not stable).
+    There the logits have to be the same, not the ids. And where nothing in a chain needs the candidates
+    sorted, llama.cpp leaves them in the order of their ids, or of their typicality: its survivors are looked
+    up by id here.
     """
     assert len(ours) == len(theirs.ids)
     logits, probs = np.full(len(row), np.nan), np.full(len(row), np.nan)
@@ -32,6 +33,6 @@ def assert_same(ours: Distribution, theirs: Left, row: NDArray[np.float32]) -> N
     # Adaptive-p makes logits of p - target, in which a last bit of p counts a good deal more
     last_bits = 16 * np.spacing(np.float32(5)) if ours.lessons is not None else 0
     assert (np.diff(logits[ours.ids]) <= last_bits).all(), "another order"
-    # mirostat and adaptive-p leave float32 quotients whose sum is not quite 1, and draw with these over their sum
+    # mirostat and adaptive-p leave quotients whose sum is not quite 1, and draw with these over their sum
     expected = probs[ours.ids] / theirs.probs.sum(dtype=np.float64)
     assert np.abs(ours.probs - expected).max() < TOLERANCE

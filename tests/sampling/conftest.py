@@ -16,7 +16,7 @@ from ggufban.vocab import Vocab
 MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf", "gemma": "gemma-3-270m-q4_k_m.gguf"}
 """Two small models: 49,152 tokens of byte-level BPE, and 262,144 of SentencePiece."""
 
-TEXT = """The capital of France is Paris, and it is known for its museums. "What is the capital of Spain?" she asked.
+TEXT = """The capital of France is Paris, and it is known for its museums. "And of Spain?" she asked.
 1, 2, 3, 4, 5, 6; a, b, c: def f(x):
     return x + 1
 Once upon a time there was a"""

@@ -35,8 +35,8 @@ class Left(NamedTuple):
     def descending(self) -> "Left":
         """In descending order of logits, and of ids among equals: an order in which results can be compared.
 
-        llama.cpp leaves the array in the order of ids, or of typicality, where nothing after needed it sorted,
-        and in no defined order among equal logits.
+        llama.cpp leaves the array in the order of ids, or of typicality, where nothing after needed it
+        sorted, and in no defined order among equal logits.
         """
         order = np.lexsort((self.ids, -self.logits))
         return self._replace(ids=self.ids[order], logits=self.logits[order], probs=self.probs[order])
@@ -90,8 +90,8 @@ class Oracle:
                 array = (ctypes.c_char_p * len(breakers))(*breakers)
                 self.keep.append((breakers, array))
                 return llama_cpp.llama_sampler_init_dry(
-                    vocab, v["dry_multiplier"], v["dry_base"], v["dry_allowed_length"], v["dry_penalty_last_n"],
-                    array, len(breakers),
+                    vocab, v["dry_multiplier"], v["dry_base"],
+                    v["dry_allowed_length"], v["dry_penalty_last_n"], array, len(breakers),
                 )  # fmt: skip
             case "top_n_sigma":
                 return llama_cpp.llama_sampler_init_top_n_sigma(v["top_n_sigma"])

@@ -127,7 +127,7 @@ def random_chain(rng: np.random.Generator) -> dict[str, Any]:
     def pick(*values: Any) -> Any:
         return values[rng.integers(len(values))]
 
-    chain = {
+    return {
         "samplers": tuple(str(name) for name in names),
         "temperature": pick(0.3, 0.8, 1.0, 1.7, 0.0),
         "dynatemp_range": pick(0.0, 0.0, 0.3),
@@ -148,7 +148,6 @@ def random_chain(rng: np.random.Generator) -> dict[str, Any]:
         "adaptive_target": 0.4 if "adaptive_p" in names else -1.0,
         "logit_bias": pick(None, None, {1: 2.0, 3: -1.5}),
     }
-    return chain
 
 
 @pytest.mark.parametrize("seed", range(500))
@@ -195,7 +194,8 @@ def test_what_is_remembered_from_step_to_step(
 
 
 DRY_TEXT = """one two three, one two three: one two three, one two three
-one two three, one two "three, one two three, one two" three, one two three, one * two three, one two three, one"""
+one two three, one two "three, one two three, one two" three, one two three, one * two three, one two three,
+one"""
 
 
 @pytest.mark.parametrize("model", ["smollm2", "gemma"])

@@ -110,7 +110,7 @@ QUEUES: list[tuple[str, int, float, float]] = [
 
 @pytest.mark.parametrize(("letters", "top_k", "top_p", "min_p"), QUEUES)
 def test_published_queue(letters: str, top_k: int, top_p: float, min_p: float) -> None:
-    """Token n has the weight n: which tokens are left is arithmetic (token 0 has none, and is not a candidate)."""
+    """Token n has the weight n: which are left is arithmetic (token 0 has none, and is not a candidate)."""
     n = 10_000
     with np.errstate(divide="ignore"):
         left = Candidates.of(np.log(np.arange(n, dtype=np.float32)))

@@ -1,7 +1,7 @@
 """The filters once more, slow and plain: masks over the whole row, a loop where llama.cpp has a loop.
 
-Written for reading and for rows of a few tokens. Every function takes logits, `(n,)` float32, and returns logits
-with -inf where a token was removed. Equal logits: the lower id first.
+Written for reading and for rows of a few tokens. Every function takes logits, `(n,)` float32, and returns
+logits with -inf where a token was removed. Equal logits: the lower id first.
 """
 
 import numpy as np
