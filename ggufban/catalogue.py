@@ -21,7 +21,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -380,9 +380,9 @@ def _unlock(file: IO[bytes]) -> None:
 def resolve_hub(repository: str) -> Path:
     """The GGUF file of a Hugging Face repository, `user/repo` or `user/repo:QUANT`, as llama.cpp's `-hf` reads it.
 
-    Without a quantization Q4_K_M is taken, else the first file by name. The file lands in Hugging Face's own cache;
-    of a split model all parts do, and the first is returned: llama.cpp finds the others beside it. What is in that
-    cache works without a network too.
+    Without a quantization Q4_K_M is taken, else the first file by name. The file lands in Hugging Face's own cache,
+    and is taken from there without asking again; of a split model all parts are fetched, and the first is returned:
+    llama.cpp finds the others beside it.
 
     Raises `UsageError` for another form, `ModelError` without the `hub` extra, `DownloadError` if the repository
     cannot be reached or has no such file.
@@ -392,16 +392,20 @@ def resolve_hub(repository: str) -> Path:
         raise UsageError(
             f"{repository!r} does not name a Hugging Face repository: write user/repo or user/repo:Q4_K_M"
         )
+    here = _hub_cached(repo)
+    wanted = _choose(here, quant or _DEFAULT_QUANT)
+    if wanted is not None and all(here[wanted].with_name(Path(part).name).exists() for part in _parts(wanted)):
+        return here[wanted]
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import HfApi, hf_hub_download
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
     except ImportError:
         raise ModelError('Hugging Face repositories need an extra: pip install "ggufban[hub]"') from None
     try:
-        files = _hub_files(repo)
-        parts = _parts(repo, _choose(repo, list(files), quant), files)
-        paths = [files[part] or hf_hub_download(repo, part) for part in parts]
-        return Path(paths[0])
+        # Not list_repo_files: without a network it tries again for half a minute.
+        siblings = HfApi().model_info(repo, timeout=10).siblings or ()
+        first, parts = _pick(repo, sorted(sibling.rfilename for sibling in siblings), quant)
+        return {part: Path(hf_hub_download(repo, part)) for part in sorted(parts)}[first]
     except ModelError:
         raise
     except GatedRepoError as error:
@@ -412,54 +416,54 @@ def resolve_hub(repository: str) -> Path:
         raise DownloadError(
             f"Hugging Face has no repository {repo}; if it is a private one, log in: set HF_TOKEN"
         ) from error
-    except Exception as error:  # its errors come from several libraries underneath
-        first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        raise DownloadError(f"Hugging Face repository {repo} could not be read: {first}") from error
+    except Exception as error:  # no network, offline mode, a server that is down: each library below has its own
+        if here and not quant:
+            return here[min(here)]
+        first_line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise DownloadError(f"Hugging Face repository {repo} could not be read: {first_line}") from error
 
 
-def _hub_files(repo: str) -> dict[str, str | None]:
-    """A repository's files, sorted by name, and None; without a network, those fetched before, and where they are."""
-    from huggingface_hub import list_repo_files
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    try:
-        return dict.fromkeys(sorted(list_repo_files(repo)))
-    except RepositoryNotFoundError:
-        raise
-    except Exception:  # no network, offline mode, a server that is down: each library below has its own
-        here: dict[str, str | None] = {}
-        snapshots = _hub_cache() / f"models--{repo.replace('/', '--')}" / "snapshots"
-        for path in sorted(_files(snapshots, "*/**/*.gguf"), key=lambda path: path.lstat().st_mtime):
-            here["/".join(path.relative_to(snapshots).parts[1:])] = str(path)  # the newest of each name
-        if not here:
-            raise
-        return dict(sorted(here.items()))
+_DEFAULT_QUANT = "Q4_K_M"
 
 
-def _choose(repo: str, files: list[str], quant: str) -> str:
-    """The file of a quantization among the names of a repository; the first part of a split one."""
-    models = [file for file in files if file.lower().endswith(".gguf") and "mmproj" not in file.lower()]
-    for wanted in [quant] if quant else ["Q4_K_M", ""]:
-        # A whole word of the name: Q4_K is not Q4_K_M, and F16 is not BF16.
-        pattern = re.compile(rf"(^|[^a-z0-9]){re.escape(wanted.lower())}([./-]|$)" if wanted else "")
-        for file in models:
-            if pattern.search(file.lower()):
-                return file
-    has = ", ".join(models) or "none"
-    raise DownloadError(
-        f"{repo} has no GGUF file{f' of quantization {quant}' if quant else ''}; its GGUF files: {has}"
-    )
+def _hub_cached(repo: str) -> dict[str, Path]:
+    """The GGUF files of a repository that are in Hugging Face's cache, of each name the newest."""
+    snapshots = _hub_cache() / f"models--{repo.replace('/', '--')}" / "snapshots"
+    found = sorted(_files(snapshots, "*/**/*.gguf"), key=lambda path: path.lstat().st_mtime)
+    return {"/".join(path.relative_to(snapshots).parts[1:]): path for path in found if _is_model(path.name)}
 
 
-def _parts(repo: str, first: str, files: Collection[str]) -> list[str]:
+def _is_model(file: str) -> bool:
+    """Whether a name is that of a language model, not of what reads pictures for one."""
+    return file.lower().endswith(".gguf") and "mmproj" not in file.lower()
+
+
+def _pick(repo: str, files: list[str], quant: str) -> tuple[str, set[str]]:
+    """The file that is meant among the names of a repository, and all the files of its model."""
+    models = [file for file in files if _is_model(file)]
+    first = _choose(models, quant) if quant else _choose(models, _DEFAULT_QUANT) or next(iter(models), None)
+    if first is None:
+        raise DownloadError(
+            f"{repo} has no GGUF file{f' of quantization {quant}' if quant else ''}; "
+            f"its GGUF files: {', '.join(models) or 'none'}"
+        )
+    if missing := _parts(first) - set(files):
+        raise DownloadError(f"{repo} lacks parts of its split model: {', '.join(sorted(missing)[:5])}")
+    return first, _parts(first)
+
+
+def _choose(files: Iterable[str], quant: str) -> str | None:
+    """The first file of a quantization: a whole word of its name, for Q4_K is not Q4_K_M, and F16 is not BF16."""
+    word = re.compile(rf"(^|[^a-z0-9]){re.escape(quant.lower())}[./-]")
+    return next((file for file in sorted(files) if word.search(file.lower())), None)
+
+
+def _parts(first: str) -> set[str]:
     """All the files of the model that `first` begins: itself, and the other parts if it is split."""
     split = re.fullmatch(r"(.*-)\d{5}(-of-(\d{5})\.gguf)", first, re.IGNORECASE)
     if split is None:
-        return [first]
-    parts = [f"{split[1]}{i:05}{split[2]}" for i in range(1, int(split[3]) + 1)]
-    if missing := set(parts) - set(files):
-        raise DownloadError(f"{repo} lacks parts of its split model: {', '.join(sorted(missing))}")
-    return parts
+        return {first}
+    return {f"{split[1]}{i:05}{split[2]}" for i in range(1, int(split[3]) + 1)}
 
 
 # -- what other programs have fetched -----------------------------------------------------------------------------

@@ -32,12 +32,16 @@ def write_tiny(
     seed: int = 0,
     scale: float = 0.6,
     metadata: Mapping[str, str] | None = None,
+    split: int = 0,
 ) -> Path:
-    """Write a model of `architecture` (`llama`, `gpt2`, `mamba`) with random weights, and return its path."""
+    """Write a model of `architecture` (`llama`, `gpt2`, `mamba`) with random weights, and return its path.
+
+    `split` is the most tensors in one file, 0 for no split: the files then have llama.cpp's numbered names.
+    """
     words = list(words)
     tokens = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), *(w.replace(" ", "▁") for w in words)]
     kinds = [_TYPE.UNKNOWN, _TYPE.CONTROL, _TYPE.CONTROL, *[_TYPE.BYTE] * 256, *[_TYPE.NORMAL] * len(words)]
-    writer = gguf.GGUFWriter(path, architecture)
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=split)
     writer.add_name(f"tiny {architecture}")
     writer.add_context_length(n_ctx)
     writer.add_embedding_length(n_embd)
