@@ -532,11 +532,17 @@ class Engine:
 
 
 def system_info() -> dict[str, Any]:
-    """What the installed llama.cpp can do: its features as llama.cpp prints them, and whether it can use a GPU."""
+    """What the installed llama.cpp can do.
+
+    `features` as llama.cpp prints them; `gpu_offload` says whether it can use a GPU, `amx_workaround` whether models
+    are opened without the extra buffer types because of AMX (see `_load_model`).
+    """
+    features = llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip()
     return {
         "llama_cpp_python": llama_cpp.__version__,
-        "features": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(),
+        "features": features,
         "gpu_offload": bool(llama_cpp.llama_supports_gpu_offload()),
+        "amx_workaround": "AMX_INT8 = 1" in features,
     }
 
 
@@ -547,7 +553,7 @@ def _load_model(path: Path, n_gpu_layers: int, verbose: bool) -> Any:
     # llama.cpp built by GCC 12 for a CPU with AMX crashes in ggml_backend_amx_mul_mat at the first evaluation.
     # Without the extra buffer types the weights are not repacked for AMX and that code is never reached. Seen with
     # llama-cpp-python 0.3.16 to 0.3.36; it can go when a build with AMX_INT8 = 1 passes the tests without it.
-    if "AMX_INT8 = 1" in system_info()["features"]:
+    if system_info()["amx_workaround"]:
         params.use_extra_bufts = False
     if n_gpu_layers and not llama_cpp.llama_supports_gpu_offload():
         warnings.warn(

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 import warnings
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "generate": "Write text in which banned words cannot appear.",
     "models": "List, fetch and describe models.",
+    "doctor": "Say what runs here, and test it.",
 }
 """Every command, and the first line of its help."""
 
@@ -40,6 +42,15 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"ggufban.commands.{name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that `args` begin with; of a name that there is not, the one that was meant."""
+        close = [] if args[0] in COMMANDS else get_close_matches(args[0], COMMANDS, n=1)
+        if close:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing them."""
         with formatter.section("Commands"):
@@ -50,7 +61,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, "-V", "--version", prog_name="ggufban")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    r"""See, ban and sample the tokens of a GGUF model, on llama.cpp, without PyTorch.
+    """See, ban and sample the tokens of a GGUF model, on llama.cpp, without PyTorch.
 
     \b
     Example:
@@ -59,9 +70,12 @@ def cli(ctx: click.Context) -> None:
     Every option can also be set by the environment variable shown with it, or in the config file
     (`ggufban doctor` says where it is): flag, then environment, then config file, then default.
     """
-    from ggufban.commands.config import read_config
+    from ggufban.commands.config import defaults, read_config
 
-    ctx.default_map = read_config(COMMANDS)
+    name = ctx.invoked_subcommand
+    command = cli.get_command(ctx, name) if name else None
+    if name and command:
+        ctx.default_map = {name: defaults(command, name, read_config())}
 
 
 def main() -> None:
@@ -87,14 +101,13 @@ def _run() -> int:
         return _fail(error, 2)
     except GgufbanError as error:
         return _fail(error, 1)
-    except BrokenPipeError:
-        # Whoever read us has gone; Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
-        if error.errno == errno.EPIPE or (sys.platform == "win32" and error.errno == errno.EINVAL):
-            return 1
-        return _fail(error, 1)
+        # Whoever read us has gone: Windows calls it EINVAL, which it also says of a bad file name.
+        gone = error.errno == errno.EPIPE or (error.errno == errno.EINVAL and error.filename is None)
+        if not gone:
+            return _fail(error, 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more when it ends
+        return 1
     return result if isinstance(result, int) else 0
 
 

@@ -8,6 +8,7 @@ import click
 
 from ggufban.commands.interrupt import stop_on_interrupt
 from ggufban.commands.options import (
+    Text,
     ban_options,
     model_options,
     open_model,
@@ -35,7 +36,7 @@ __all__ = ["command"]
 )
 @option("-n", "--predict", type=click.IntRange(-1), default=256, help="Most tokens to write; -1: until the end.")
 @option("-s", "--seed", type=click.IntRange(0), help="Makes the text repeatable.  [default: a fresh one]")
-@option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable.")
+@option("--stop", multiple=True, type=Text(), help="End before this text; repeatable.")
 @option("--ignore-eos", is_flag=True, help="Go on where the model would end its text.")
 @option("--chat", is_flag=True, help="Ask through the model's own chat template.")
 @option("--system", metavar="TEXT", help="System message for --chat.")
@@ -46,7 +47,7 @@ __all__ = ["command"]
 @sampling_options
 @model_options
 def command(**options: Any) -> int:
-    r"""Write text in which banned words cannot appear.
+    """Write text in which banned words cannot appear.
 
     \b
     Examples:

@@ -14,7 +14,7 @@ __all__ = ["command"]
 @click.group("models", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    r"""List, fetch and describe models.
+    """List, fetch and describe models.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def _list() -> None:
 @command.command("pull")
 @click.argument("name")
 def pull(name: str) -> None:
-    r"""Fetch a model by name, check it, and print where it is.
+    """Fetch a model by name, check it, and print where it is.
 
     \b
     Example:
@@ -58,7 +58,7 @@ def pull(name: str) -> None:
 @click.argument("name")
 @click.option("--all", "everything", is_flag=True, help="Every key of the header.")
 def info(name: str, everything: bool) -> None:
-    r"""Say what a GGUF file is, from its header, without loading the model.
+    """Say what a GGUF file is, from its header, without loading the model.
 
     \b
     Example:

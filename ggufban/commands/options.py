@@ -1,5 +1,7 @@
 """Options that several commands share, written once; and what they mean for the library."""
 
+import codecs
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from ggufban.catalogue import DEFAULT_MODEL, resolve_hub
 from ggufban.commands.progress import download_bar
 from ggufban.errors import UsageError
 from ggufban.sampling import PARAMETERS
-from ggufban.sampling.parameters import Parameter
+from ggufban.sampling.parameters import Parameter, read_logit_bias, read_sequence_breakers
 
 __all__ = [
     "ban_options",
@@ -29,9 +31,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def option(*flags: str, **settings: Any) -> Callable[[F], F]:
-    """A click option that shows its default and its environment variable, `GGUFBAN_` and the long flag."""
-    long = max(flags, key=len).lstrip("-").replace("-", "_").upper()
-    return click.option(*flags, envvar=f"GGUFBAN_{long}", show_envvar=True, show_default=True, **settings)
+    """A click option that shows its default and its environment variable, `GGUFBAN_` and the first long flag."""
+    long = next(flag for flag in flags if flag.startswith("--"))
+    name = "GGUFBAN_" + long.removeprefix("--").replace("-", "_").upper()
+    return click.option(*flags, envvar=name, show_envvar=True, **{"show_default": True, **settings})
+
+
+class Text(click.types.StringParamType):
+    """Text as it is given: click would split an environment variable at white space where values may repeat."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """The one value that an environment variable holds."""
+        return [rv]
 
 
 def _stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -94,28 +105,45 @@ def read_prompt(options: dict[str, Any]) -> str:
     if len(texts) + (file is not None) > 1:
         raise UsageError("the prompt is given more than once; give it as an argument, with -p, or with -f")
     if texts:
+        try:
+            texts[0].encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError("the prompt is not UTF-8; put it into a file in UTF-8 and use -f FILE") from None
         return str(texts[0])
     if file is None and sys.stdin.isatty():
         raise UsageError('no prompt: give one, as in: ggufban generate "Once upon a time"; or -f FILE, or -f -')
-    source = "stdin" if file in (None, "-") else str(file)
+    if file in (None, "-") and "-" in options.get("ban_file", ()):
+        raise UsageError("stdin cannot be both the prompt and a ban list; give one of them by another way")
+    return _read_text(file or "-", "prompt").removesuffix("\n").removesuffix("\r")
+
+
+def _read_text(file: str, what: str) -> str:
+    """The text of a file, or of stdin for `-`; `UsageError` if it cannot be read or is not UTF-8."""
+    source = "stdin" if file == "-" else file
     try:
-        data = sys.stdin.buffer.read() if source == "stdin" else Path(source).read_bytes()
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise UsageError(f"the prompt file {source} cannot be read: {error.strerror or error}") from None
+        raise UsageError(f"the {what} file {source} cannot be read: {error.strerror or error}") from None
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UsageError(f"{source} is UTF-16; save it as UTF-8")
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{source} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}; save it as UTF-8"
-        ) from None
-    return text.removesuffix("\n").removesuffix("\r")
+        at = error.start
+        raise UsageError(f"{source} is not UTF-8: byte {data[at]:#04x} at offset {at}; save it as UTF-8") from None
 
 
 # -- bans ---------------------------------------------------------------------------------------------------------
 
 ban_options = _stack(
     click.option("--ban", multiple=True, metavar="PATTERN", help="Ban a word, phrase or pattern; repeatable."),
-    option("--ban-file", multiple=True, metavar="FILE", help="Ban every pattern of a file; repeatable; - is stdin."),
+    option(
+        "--ban-file",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(allow_dash=True),
+        help="Ban every pattern of a file; repeatable; - is stdin.",
+    ),
     option("--fold", type=click.Choice(["exact", "case", "loose"]), default="case", help="Letters that are equal."),
 )
 
@@ -123,12 +151,19 @@ ban_options = _stack(
 def read_bans(options: dict[str, Any]) -> BanList | None:
     """The ban list that `ban_options` ask for, None if they name no pattern; takes their values out of `options`."""
     words, files, fold = options.pop("ban"), options.pop("ban_file"), options.pop("fold")
-    lists = [BanList(list(words), fold=fold)] if words else []
-    lists += [BanList.from_file(file, fold=fold) for file in files]
+    lists = [BanList(words, fold=fold, source="--ban")] if words else []
+    lists += [_ban_file(file, fold) for file in files]
     whole: BanList | None = None
     for one in lists:
         whole = one if whole is None else whole + one
     return whole
+
+
+def _ban_file(file: str, fold: str) -> BanList:
+    if file == "-":
+        lines = _read_text("-", "ban list").replace("\r\n", "\n").split("\n")
+        return BanList(lines, fold=fold, source="stdin")
+    return BanList.from_file(file, fold=fold)
 
 
 # -- sampling -----------------------------------------------------------------------------------------------------
@@ -136,11 +171,12 @@ def read_bans(options: dict[str, Any]) -> BanList | None:
 
 def _flag(parameter: Parameter) -> Callable[[Any], Any]:
     described = parameter.help + (f" ({parameter.off}: off)" if parameter.off else "")
-    default: Any = parameter.default
+    kind = Text() if parameter.type is str else parameter.type
     if parameter.multiple:
-        return option(*parameter.flags, parameter.name, multiple=True, type=parameter.type, help=described)
-    shown = default if isinstance(default, int | float) else None
-    return option(*parameter.flags, parameter.name, type=parameter.type, default=shown, help=described)
+        default: Any = parameter.default or ()
+        shown = " ".join(json.dumps(text) for text in default) or True
+        return option(*parameter.flags, parameter.name, multiple=True, type=kind, help=described, show_default=shown)
+    return option(*parameter.flags, parameter.name, type=kind, default=parameter.default, help=described)
 
 
 sampling_options = _stack(*[_flag(parameter) for parameter in PARAMETERS])
@@ -149,4 +185,8 @@ sampling_options = _stack(*[_flag(parameter) for parameter in PARAMETERS])
 def read_sampling(options: dict[str, Any]) -> dict[str, Any]:
     """The keywords of `Sampler` that `sampling_options` ask for; takes their values out of `options`."""
     given = {parameter.name: options.pop(parameter.name) for parameter in PARAMETERS}
-    return {name: value for name, value in given.items() if value not in (None, ())}
+    sampling: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, ())}
+    for name, read in (("logit_bias", read_logit_bias), ("dry_sequence_breakers", read_sequence_breakers)):
+        if name in sampling:
+            sampling[name] = read(sampling[name])
+    return sampling
