@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from ggufban.bans import BanList
+from ggufban.bans.language import parse_lines
 from ggufban.catalogue import DEFAULT_MODEL, resolve_hub
 from ggufban.commands.progress import download_bar
-from ggufban.errors import UsageError
+from ggufban.errors import BanError, UsageError
 from ggufban.sampling import PARAMETERS
 from ggufban.sampling.parameters import Parameter, read_logit_bias, read_sequence_breakers
 
@@ -162,7 +163,10 @@ def read_bans(options: dict[str, Any]) -> BanList | None:
 def _ban_file(file: str, fold: str) -> BanList:
     if file == "-":
         lines = _read_text("-", "ban list").replace("\r\n", "\n").split("\n")
-        return BanList(lines, fold=fold, source="stdin")
+        patterns = list(parse_lines(lines, "stdin", Path()))
+        if not patterns:
+            raise BanError("there is no pattern in this list", source="stdin")
+        return BanList(patterns, fold=fold)
     return BanList.from_file(file, fold=fold)
 
 
