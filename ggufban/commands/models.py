@@ -11,7 +11,7 @@ from ggufban.header import ArrayLength, Header, read_header
 __all__ = ["command"]
 
 
-@click.group("models", invoke_without_command=True)
+@click.group("models", invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """List, fetch and describe models.
@@ -69,7 +69,8 @@ def info(name: str, everything: bool) -> None:
     header = read_header(path)
     for key, value in _facts(header).items():
         if value is not None:
-            click.echo(f"{key:<16} {value}")
+            text = str(value)  # what a stranger wrote into the file is not for the terminal to obey
+            click.echo(f"{key:<16} {text if text.isprintable() else repr(text)}")
     click.echo(f"{'file':<16} {path}")
     if everything:
         for key, value in sorted(header.metadata.items()):
