@@ -256,21 +256,24 @@ class Engine:
             pass
 
     def eval_rows(
-        self, tokens: Sequence[int], *, seq: int = 0, n_rows: int | None = None
+        self, tokens: Sequence[int], *, seq: int = 0, n_rows: int | None = None, max_rows: int | None = None
     ) -> Iterator[NDArray[np.float32]]:
         """Evaluate `tokens` and give the logits after each of the last `n_rows` of them (None: after all).
 
         Yields arrays of shape (rows, n_vocab), views that are valid until the next step of the iteration; at
-        most 512 MB are asked of llama.cpp at once. Raises `ContextFullError` before anything is evaluated.
+        most 512 MB or `max_rows` rows are asked of llama.cpp at once. Raises `ContextFullError` before anything is
+        evaluated.
         """
         text = self._sequences[seq]
         self._check(tokens, len(text.tokens))
         n_rows = len(tokens) if n_rows is None else n_rows
-        most = self.n_batch if n_rows <= 1 else min(self.n_batch, max(1, (128 << 20) // self.n_vocab))
+        most = min(max_rows or self.n_batch, max(1, (128 << 20) // self.n_vocab))
         first_row = len(tokens) - n_rows
-        for begin in range(0, len(tokens), most):
-            chunk = tokens[begin : begin + most]
-            wanted = max(0, begin + len(chunk) - max(begin, first_row))
+        end = 0
+        while end < len(tokens):
+            begin, end = end, min(len(tokens), end + self.n_batch, max(end, first_row) + most)
+            chunk = tokens[begin:end]
+            wanted = max(0, end - max(begin, first_row))
             text.chunks.append(len(text.tokens))
             self._fill(0, chunk, seq, len(text.tokens), wanted)
             self._decode(len(chunk), {seq: chunk})
