@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from ggufban.errors import LogitsError
 
-__all__ = ["RowScanner", "RowStatistics", "rank_of", "row_statistics", "top_ids"]
+__all__ = ["NUCLEUS", "RowScanner", "RowStatistics", "nucleus_size", "rank_of", "row_statistics", "top_ids"]
+
+NUCLEUS = 0.95
+"""The probability that the nucleus of a Step holds: llama.cpp's default for top-p."""
 
 _BLOCK = 64
 
@@ -111,3 +114,25 @@ def rank_of(logits: NDArray[np.float32], token: int) -> int:
     value = logits[token]
     above = int(np.count_nonzero(logits > value))
     return 1 + above + int(np.count_nonzero(logits[:token] == value))
+
+
+def nucleus_size(logits: NDArray[np.float32], row: RowStatistics, p: float = NUCLEUS) -> int:
+    """How few of the most probable tokens together reach probability `p` in (0, 1), at least 1.
+
+    All tokens below probability (1 - p)/V together hold less than 1 - p, so that they are never needed; the same
+    reasoning on those that are left cuts deeper, and only what passes is sorted.
+
+    >>> logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32))
+    >>> nucleus_size(logits, row_statistics(logits), 0.8), nucleus_size(logits, row_statistics(logits), 0.4)
+    (2, 1)
+    """
+    log_total = row.maximum + row.log_z
+    spare = 1.0 - p
+    kept = logits[logits >= log_total + math.log(spare / logits.shape[0])]
+    probs = np.exp(kept - log_total, dtype=np.float64)
+    allowed = spare - (1.0 - float(probs.sum()))
+    if allowed > 0.0:
+        probs = probs[probs >= allowed / len(probs)]
+    running = np.sort(probs)[::-1].cumsum()
+    # A sum that stays below p only by rounding (0.5 + 0.3 in float32) has reached it.
+    return min(int(running.searchsorted(p * (1.0 - 1e-6))), len(running) - 1) + 1

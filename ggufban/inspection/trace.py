@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ggufban.inspection.statistics import RowScanner, RowStatistics, top_ids
+from ggufban.inspection.statistics import RowScanner, RowStatistics, nucleus_size, top_ids
 from ggufban.vocab import Vocab
 
 __all__ = ["Candidate", "Fate", "Observer", "Sight", "Step"]
@@ -47,6 +47,7 @@ class Step:
     distribution; they are NaN (rank 0) where the step was not traced (`top=None`).
     `drawn_with` is the token's probability at the draw and `random` the number in [0, 1) that chose it.
     `removed_mass` is the probability that bans took away here, out of what the sampler would have drawn from.
+    `nucleus` is how few tokens hold 0.95 of the model's probability (0: not traced) and `n_vocab` how many there are.
     """
 
     token: int
@@ -62,11 +63,33 @@ class Step:
     random: float = math.nan
     removed_mass: float = 0.0
     candidates: tuple[Candidate, ...] = field(default=(), repr=False)
+    nucleus: int = 0
+    n_vocab: int = 0
+
+    @property
+    def traced(self) -> bool:
+        """Whether there are statistics of this step."""
+        return self.rank > 0
 
     @property
     def surprisal(self) -> float:
         """-ln of the model's own probability, in nats."""
         return -self.logprob
+
+    @property
+    def bits(self) -> float:
+        """The surprisal in bits."""
+        return -self.logprob / math.log(2.0)
+
+    @property
+    def normalized_entropy(self) -> float:
+        """The entropy over that of a uniform choice among all tokens, H / ln V: 0 certain, 1 no idea."""
+        return self.entropy / math.log(self.n_vocab) if self.n_vocab > 1 else math.nan
+
+    @property
+    def effective_choices(self) -> float:
+        """exp(H): among how many equally probable tokens a choice would be as uncertain."""
+        return math.exp(self.entropy)
 
     @property
     def margin(self) -> float:
@@ -91,6 +114,7 @@ class Sight:
 
     row: RowStatistics
     best: tuple[Candidate, ...]
+    nucleus: int = 0
 
 
 class Observer:
@@ -115,7 +139,7 @@ class Observer:
             logprob = row.logprob(logit)
             text = piece.decode("utf-8", "replace")
             best.append(Candidate(token, piece, text, logit, logprob, math.exp(logprob), rank))
-        return Sight(row, tuple(best))
+        return Sight(row, tuple(best), nucleus_size(logits, row))
 
     def step(
         self,
@@ -153,4 +177,6 @@ class Observer:
             drawn_with,
             random,
             candidates=best,
+            nucleus=sight.nucleus,
+            n_vocab=len(self.vocab),
         )
