@@ -11,6 +11,7 @@ and looks at what the model wants. The way of the data:
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -23,7 +24,9 @@ from ggufban.decoding.loop import Writer, write
 from ggufban.decoding.report import Generation
 from ggufban.engine import Engine
 from ggufban.errors import ParameterError
+from ggufban.inspection.score import score
 from ggufban.inspection.statistics import rank_of
+from ggufban.inspection.text import Trace
 from ggufban.inspection.trace import Observer, Step
 from ggufban.sampling import Sampler
 
@@ -193,7 +196,17 @@ class Model(Engine):
         logits = self.logits()
         observer = Observer(self.vocab, top)
         best = int(logits.argmax())
-        return observer.step(observer.look(logits), best, float(logits[best]), rank_of(logits, best))
+        step = observer.step(observer.look(logits), best, float(logits[best]), rank_of(logits, best))
+        return replace(step, text=step.piece.decode("utf-8", "replace"))
+
+    def score(self, text: str, *, context: str | None = None, **options: Any) -> Trace:
+        """How probable the model finds every token of a given text: a Trace; see `ggufban.inspection.score.score`.
+
+        `context` stands before the text and is not scored ("": the beginning of a text; None: the text is all there
+        is, and its first token has nothing before it to be predicted from). The options are `protocol` (`full` or
+        `llama.cpp`), `window`, `top` and `progress`.
+        """
+        return score(self, text, context=context, **options)
 
 
 def _exhaust(stream: Stream) -> Generation:
