@@ -1,6 +1,6 @@
 """A given text, token by token: how probable the model finds each, and what a context changes.
 
-Example:
+The effect of a context on an answer, given the question:
 
     alone = score(engine, "Paris.", context="The capital of France is ")
     within = score(engine, "Paris.", context="France is a country in Europe. The capital of France is ")

@@ -58,7 +58,7 @@ class RowScanner:
             what = "a NaN" if math.isnan(maximum) else "+inf" if maximum > 0 else "nothing finite"
             raise LogitsError(f"the logits hold {what}: the model or its file is damaged, or its context was overrun")
         d, e = self._d, self._e
-        np.subtract(logits, maximum, out=d)
+        np.subtract(logits, maximum, out=d, dtype=np.float64)  # a float32 row less a float is float32
         np.exp(d, out=e)
         z = float(np.dot(e, self._ones))
         mean = float(np.dot(e, d)) / z
@@ -129,7 +129,7 @@ def nucleus_size(logits: NDArray[np.float32], row: RowStatistics, p: float = NUC
     log_total = row.maximum + row.log_z
     spare = 1.0 - p
     kept = logits[logits >= log_total + math.log(spare / logits.shape[0])]
-    probs = np.exp(kept - log_total, dtype=np.float64)
+    probs = np.exp(kept.astype(np.float64) - log_total)
     allowed = spare - (1.0 - float(probs.sum()))
     if allowed > 0.0:
         probs = probs[probs >= allowed / len(probs)]
