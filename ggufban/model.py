@@ -28,6 +28,7 @@ from ggufban.inspection.score import score
 from ggufban.inspection.statistics import rank_of
 from ggufban.inspection.text import Trace
 from ggufban.inspection.trace import Observer, Step
+from ggufban.inspection.watch import Sighting, Watcher
 from ggufban.sampling import Sampler
 
 __all__ = ["Model", "Stream"]
@@ -40,12 +41,22 @@ class Stream(Iterator[Step]):
     a signal handler or another thread: the text ends, legally, at the next token.
     """
 
-    def __init__(self, engine: Engine, writer: Writer, facts: dict[str, Any], max_evaluations: int | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        writer: Writer,
+        facts: dict[str, Any],
+        max_evaluations: int | None,
+        watch: Sequence[str] = (),
+    ) -> None:
         self._writer = writer
         self._facts = facts
         self._stopping = False
         self._began = time.perf_counter()
-        self._steps = write(engine, writer, max_evaluations=max_evaluations, stopping=lambda: self._stopping)
+        self._watcher = Watcher(engine, watch) if watch else None
+        self._prompt = tuple(writer.tokens)
+        source = self._watcher or engine
+        self._steps = write(source, writer, max_evaluations=max_evaluations, stopping=lambda: self._stopping)
 
     def __next__(self) -> Step:
         try:
@@ -56,6 +67,14 @@ class Stream(Iterator[Step]):
     def stop(self) -> None:
         """Ask for the end of the text."""
         self._stopping = True
+
+    @property
+    def sightings(self) -> list[tuple[Sighting, ...]]:
+        """For each step of the text, the words of `watch` as they stood at its place."""
+        if self._watcher is None:
+            return []
+        tokens = [step.token for step in self._writer.steps]
+        return [self._watcher.seen[self._prompt + tuple(tokens[:i])] for i in range(len(tokens))]
 
     @property
     def generation(self) -> Generation:
@@ -114,7 +133,8 @@ class Model(Engine):
         write (default 256; None: as many as the context holds); `seed` makes the text repeatable on one build (None:
         a fresh one, reported); `stop` are strings that end the text; `ignore_eos` goes on where the model would end;
         `top` is how many candidates each Step shows (default 5; None: no statistics); `max_evaluations` is the
-        budget of `exact`. Every other keyword is one of `Sampler`: `temperature`, `top_k`, `top_p`, `min_p` …
+        budget of `exact`; `watch` are words whose probability is noted at every step (`Stream.sightings`). Every
+        other keyword is one of `Sampler`: `temperature`, `top_k`, `top_p`, `min_p` …
 
         Raises `ContextFullError` if the prompt does not fit, `ParameterError` for a value out of its range.
         """
@@ -144,6 +164,7 @@ class Model(Engine):
         ignore_eos: bool = False,
         top: int | None = 5,
         max_evaluations: int | None = None,
+        watch: Sequence[str] = (),
         **sampling: Any,
     ) -> Stream:
         if strategy not in STRATEGIES:
@@ -178,7 +199,7 @@ class Model(Engine):
             "sampler": sampler.chain,
             "settings": sampler.describe(),
         }
-        return Stream(self, writer, facts, max_evaluations)
+        return Stream(self, writer, facts, max_evaluations, watch)
 
     def _limit(self, tokens: Sequence[int], n_predict: int | None) -> int:
         room = self.n_ctx - len(tokens)
@@ -198,6 +219,13 @@ class Model(Engine):
         best = int(logits.argmax())
         step = observer.step(observer.look(logits), best, float(logits[best]), rank_of(logits, best))
         return replace(step, text=step.piece.decode("utf-8", "replace"))
+
+    def watch(self, prompt: str, words: Sequence[str]) -> tuple[Sighting, ...]:
+        """The probability that the model goes on with each of `words` after `prompt`; see `inspection.watch`."""
+        watcher = Watcher(self, words)
+        tokens = self.tokenize(prompt) or self._beginning()
+        watcher.goto(tokens)
+        return watcher.seen[tuple(tokens)]
 
     def score(self, text: str, *, context: str | None = None, **options: Any) -> Trace:
         """How probable the model finds every token of a given text: a Trace; see `ggufban.inspection.score.score`.

@@ -19,8 +19,11 @@ from ggufban.sampling.parameters import Parameter, read_logit_bias, read_sequenc
 
 __all__ = [
     "ban_options",
+    "engine_options",
     "model_options",
     "open_model",
+    "open_named",
+    "option",
     "prompt_options",
     "read_bans",
     "read_prompt",
@@ -57,9 +60,7 @@ def _stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
 
 # -- the model ----------------------------------------------------------------------------------------------------
 
-model_options = _stack(
-    option("-m", "--model", default=DEFAULT_MODEL, help="A name that `ggufban models` lists, or a GGUF file."),
-    option("-hf", "--hf-repo", metavar="USER/REPO[:QUANT]", help="A Hugging Face repository instead of -m."),
+engine_options = _stack(
     option("-c", "--ctx-size", type=click.IntRange(0), help="Context size in tokens; 0: the model's own."),
     option("-b", "--batch-size", type=click.IntRange(1), default=512, help="Most tokens evaluated at once."),
     option("-t", "--threads", type=click.IntRange(1), help="CPU threads.  [default: half of the processors]"),
@@ -67,20 +68,31 @@ model_options = _stack(
     option("--verbose", is_flag=True, help="Show llama.cpp's log on stderr."),
 )
 
+model_options = _stack(
+    option("-m", "--model", default=DEFAULT_MODEL, help="A name that `ggufban models` lists, or a GGUF file."),
+    option("-hf", "--hf-repo", metavar="USER/REPO[:QUANT]", help="A Hugging Face repository instead of -m."),
+    engine_options,
+)
+
 
 def open_model(options: dict[str, Any], **more: Any) -> Any:
     """The Model that `model_options` ask for; takes their values out of `options`."""
+    name, hub = options.pop("model"), options.pop("hf_repo")
+    return open_named(resolve_hub(hub) if hub else name, options, **more)
+
+
+def open_named(name: Any, options: dict[str, Any], **more: Any) -> Any:
+    """The Model called `name` with the settings of `engine_options`, whose values stay in `options`."""
     from ggufban.model import Model
 
-    name, hub = options.pop("model"), options.pop("hf_repo")
     with download_bar() as progress:
         return Model(
-            resolve_hub(hub) if hub else name,
-            n_ctx=options.pop("ctx_size"),
-            n_batch=options.pop("batch_size"),
-            n_threads=options.pop("threads"),
-            n_gpu_layers=options.pop("gpu_layers"),
-            verbose=options.pop("verbose"),
+            name,
+            n_ctx=options["ctx_size"],
+            n_batch=options["batch_size"],
+            n_threads=options["threads"],
+            n_gpu_layers=options["gpu_layers"],
+            verbose=options["verbose"],
             progress=progress,
             **more,
         )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-__all__ = ["download_bar"]
+__all__ = ["count_bar", "download_bar"]
 
 
 @contextmanager
@@ -36,3 +36,28 @@ def download_bar() -> Iterator[Callable[[str, int, int], None]]:
     finally:
         if terminal and said:
             click.echo(err=True)
+
+
+@contextmanager
+def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told how many of how many are done: on a terminal it draws a bar, after the first second."""
+    terminal = sys.stderr.isatty()
+    began = shown = time.monotonic()
+    drawn = False
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown, drawn
+        now = time.monotonic()
+        if not terminal or now - began < 1.0 or (now - shown < 0.1 and done < total):
+            return
+        shown, drawn = now, True
+        filled = 30 * done // max(1, total)
+        left = (now - began) / max(1, done) * (total - done)
+        bar = "█" * filled + "·" * (30 - filled)
+        click.echo(f"\r{what} {bar} {done:,}/{total:,} {left:4.0f} s left", nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        if drawn:
+            click.echo(f"\r{'':<78}\r", nl=False, err=True)

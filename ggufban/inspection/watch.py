@@ -78,22 +78,18 @@ class Watcher:
         self._scan = RowScanner(engine.n_vocab)
         self._tokens: list[int] = []
         self._row: NDArray[np.float32] | None = None
-        self._extra = 0
-
-    @property
-    def evaluations(self) -> int:
-        """Tokens that the engine evaluated for the text itself, without the branches."""
-        return self._engine.evaluations - self._extra
+        self.evaluations = 0
+        """Tokens evaluated for the text itself, without the branches."""
 
     def goto(self, tokens: Sequence[int], *, seq: int = 0) -> None:
         """As the engine's, and then look for the words."""
+        before = self._engine.evaluations
         self._engine.goto(tokens, seq=seq)
+        self.evaluations += self._engine.evaluations - before
         self._tokens = list(tokens)
         self._row = self._engine.logits(seq).copy()
         self._row.flags.writeable = False
-        before = self._engine.evaluations
         self.seen[tuple(tokens)] = tuple(self._look(word) for word in self.words)
-        self._extra += self._engine.evaluations - before
 
     def logits(self, seq: int = 0) -> NDArray[np.float32]:
         """The row after the tokens of the last `goto`, `(n_vocab,)` float32, read-only."""

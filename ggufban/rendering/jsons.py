@@ -9,7 +9,7 @@ from typing import Any
 from ggufban.decoding.report import Generation, Report
 from ggufban.inspection.trace import Candidate, Step
 
-__all__ = ["candidate_json", "generation_json", "report_json", "step_json"]
+__all__ = ["candidate_json", "generation_json", "number", "report_json", "step_json"]
 
 
 def number(value: float) -> float | None:
@@ -47,9 +47,14 @@ def step_json(step: Step) -> dict[str, Any]:
         "rank": step.rank or None,
         "entropy": number(step.entropy),
         "varentropy": number(step.varentropy),
+        "normalized_entropy": number(step.normalized_entropy),
+        "margin": number(step.margin),
+        "nucleus": step.nucleus or None,
         "drawn_with": number(step.drawn_with),
         "random": number(step.random),
         "removed_mass": number(step.removed_mass),
+        "n_vocab": step.n_vocab or None,
+        **({"banned": True} if step.logit == -math.inf else {}),
     }
 
 

@@ -20,6 +20,12 @@ SHADES = "·░▒▓█"
 COLOURS = ("", "\x1b[30;48;5;229m", "\x1b[30;48;5;221m", "\x1b[30;48;5;208m", "\x1b[97;48;5;160m")
 RESET = "\x1b[0m"
 
+LONGEST_WORD = 24
+"""Columns that a word may have to be taken to the next line as a whole."""
+
+Cell = tuple[str, int | None, int]
+"""A character as it is shown, its shade, and its columns."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -82,29 +88,36 @@ def heat_strip(trace: Trace, name: str = "surprisal", *, colour: bool = False, w
     A line break of the text is shown as `⏎` and breaks the line; other control characters as `\\t` and so on.
     """
     metric = _metric(name)
-    lines: list[list[tuple[str, int | None]]] = [[]]
-    used = 0
+    lines: list[list[Cell]] = [[]]
     for step in trace.steps:
         shade = level(step, metric)
         for char in step.text:
-            shown = "⏎" if char == "\n" else char if char.isprintable() or not char_width(char) else show_text(char)
-            columns = sum(map(char_width, shown))
-            if used + columns > width:
-                lines.append([])
-                used = 0
-            lines[-1].append((shown, shade))
-            used += columns
+            visible = char.isprintable() or not char_width(char)
+            shown = "⏎" if char == "\n" else char if visible else show_text(char)
+            cell = shown, shade, sum(map(char_width, shown))
+            if sum(columns for _, _, columns in lines[-1]) + cell[2] > width:
+                lines.append(_rest(lines[-1]))
+            lines[-1].append(cell)
             if char == "\n":
                 lines.append([])
-                used = 0
     if not lines[-1]:
         lines.pop()
     return "\n".join(_coloured(line) if colour else _underlined(line) for line in lines)
 
 
-def _coloured(line: list[tuple[str, int | None]]) -> str:
+def _rest(line: list[Cell]) -> list[Cell]:
+    """Take from a full line what stands after its last space, if that is not much, and is to begin the next line."""
+    for i in range(len(line) - 1, max(0, len(line) - LONGEST_WORD), -1):
+        if line[i][0] == " ":
+            rest = line[i + 1 :]
+            del line[i + 1 :]
+            return rest
+    return []
+
+
+def _coloured(line: list[Cell]) -> str:
     parts, now = [], ""
-    for shown, shade in line:
+    for shown, shade, _ in line:
         wanted = COLOURS[shade] if shade else ""
         if wanted != now:
             parts.append((RESET if now else "") + wanted)
@@ -113,7 +126,7 @@ def _coloured(line: list[tuple[str, int | None]]) -> str:
     return "".join(parts) + (RESET if now else "")
 
 
-def _underlined(line: list[tuple[str, int | None]]) -> str:
-    text = "".join(shown for shown, _ in line)
-    below = "".join((" " if shade is None else SHADES[shade]) * sum(map(char_width, shown)) for shown, shade in line)
+def _underlined(line: list[Cell]) -> str:
+    text = "".join(shown for shown, _, _ in line)
+    below = "".join((" " if shade is None else SHADES[shade]) * columns for _, shade, columns in line)
     return f"{text}\n{below.rstrip()}"

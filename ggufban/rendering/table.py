@@ -36,7 +36,7 @@ def bar(share: float, width: int) -> str:
     if not share > 0:
         return ""
     eighths = min(8 * width, max(1, round(share * width * 8)))
-    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def number(value: float, digits: int = 2) -> str:
