@@ -31,8 +31,9 @@ __all__ = ["command"]
 
 EPILOG = f"""\b
 What the columns mean. Probability, logit, rank and entropy (H, in nats) are the model's own: raw logits at
-temperature 1, before any ban or filter. With -n, "-> 0.21" is the probability at the draw, after bans and filters;
-"removed by" names the stage that took a candidate away; "by 0.4032" is the random number that chose.
+temperature 1, before any ban or filter. With -n, "-> 0.21" and "drawn 0.21" are probabilities at the draw, after bans
+and filters; "removed by" names the stage that took a candidate away; "by 0.4032" is the random number that chose;
+"bans took" is the probability that bans removed here.
 --watch gives the probability that the text goes on with a word, written as it is or after a space: the product over
 its tokens, each evaluated by the model. It counts the beginning of longer words too, and no other way of cutting
 the word into tokens.

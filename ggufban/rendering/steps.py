@@ -7,7 +7,7 @@ from ggufban.inspection.statistics import NUCLEUS
 from ggufban.inspection.trace import Candidate, Step
 from ggufban.inspection.watch import Sighting
 from ggufban.rendering.table import bar, number, probability, table
-from ggufban.rendering.width import clip, pad, show_piece
+from ggufban.rendering.width import clip, display_width, pad, show_piece
 
 __all__ = ["Names", "candidate_table", "sightings_table", "step_block", "step_facts", "trace_blocks"]
 
@@ -59,10 +59,14 @@ def step_block(
     head = f"{at}  {show(step.token, step.piece, names)}"
     facts = [f"p {probability(step.probability)}", f"rank {step.rank}", f"H {step.entropy:.2f}"]
     if not math.isnan(step.drawn_with):
-        facts.append(f"drawn with {probability(step.drawn_with)} by {number(step.random, 4)}")
+        facts.append(f"drawn {probability(step.drawn_with)} by {number(step.random, 4)}")
     if step.removed_mass > 0:
         facts.append(f"bans took {probability(step.removed_mass)}")
-    lines = [clip(f"{head}  {'  '.join(facts)}", width)]
+    lines = [head]
+    for fact in facts:
+        if display_width(lines[-1]) + 2 + display_width(fact) > width:
+            lines.append("    ")
+        lines[-1] += "  " + fact
     lines += [clip(line, width) for line in _alternatives(step, names)]
     lines += [f"     watch {s.word!r}: p {probability(s.probability)}, rank {s.rank}" for s in seen]
     return "\n".join(lines)
