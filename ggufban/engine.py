@@ -205,6 +205,11 @@ class Engine:
                 return list(buffer[:count])
             size = -count
 
+    def prompt_tokens(self, prompt: str) -> list[int]:
+        """The ids of a prompt; what stands in for an empty one is the beginning of text, or else its end."""
+        beginning = self.bos if self.bos is not None else min(self.vocab.end, default=0)
+        return self.tokenize(prompt) or [beginning]
+
     def token_text(self, token: int) -> str:
         """How the vocabulary itself writes a token (`<|im_end|>`, `Ġthe`): for showing, never for text."""
         return str(llama_cpp.llama_vocab_get_text(self._vocab_pointer, token).decode("utf-8", "replace"))

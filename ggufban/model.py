@@ -10,7 +10,7 @@ and looks at what the model wants. The way of the data:
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from ggufban.bans import BanList
-from ggufban.catalogue import DEFAULT_MODEL, Progress, resolve
-from ggufban.decoding import STRATEGIES
-from ggufban.decoding.loop import Writer, write
+from ggufban.catalogue import DEFAULT_MODEL, Progress, cache_dir, resolve
+from ggufban.decoding.drive import LogitsSource, write, write_all
+from ggufban.decoding.plan import Plan
 from ggufban.decoding.report import Generation
 from ggufban.engine import Engine
 from ggufban.errors import ParameterError
@@ -33,6 +33,13 @@ from ggufban.sampling import Sampler
 
 __all__ = ["Model", "Stream"]
 
+Stopping = Callable[[], bool]
+"""Asked before every token whether to end."""
+
+
+def _never() -> bool:
+    return False
+
 
 class Stream(Iterator[Step]):
     """A text while it is written: an iterator of Steps, each released for good.
@@ -41,22 +48,39 @@ class Stream(Iterator[Step]):
     a signal handler or another thread: the text ends, legally, at the next token.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        writer: Writer,
-        facts: dict[str, Any],
-        max_evaluations: int | None,
-        watch: Sequence[str] = (),
-    ) -> None:
-        self._writer = writer
-        self._facts = facts
+    def __init__(self, engine: Engine, plan: Plan) -> None:
+        self._plan = plan
+        self._writer = plan.writer()
+        self._note: str | None = None
         self._stopping = False
         self._began = time.perf_counter()
-        self._watcher = Watcher(engine, watch) if watch else None
-        self._prompt = tuple(writer.tokens)
-        source = self._watcher or engine
-        self._steps = write(source, writer, max_evaluations=max_evaluations, stopping=lambda: self._stopping)
+        self._watcher = Watcher(engine, plan.watch) if plan.watch else None
+        self._steps = self._write(self._watcher or engine)
+
+    def _write(self, engine: LogitsSource) -> Iterator[Step]:
+        budget, tree = self._plan.budget, self._writer.tree
+        yield from write(engine, self._writer, max_evaluations=budget, stopping=self._is_stopping)
+        if self._writer.finish_reason is not None:
+            return
+        if self._plan.strategy != "exact":
+            yield from self._writer.interrupt()
+            return
+        spent = self._writer.report
+        self._note = (
+            f"exact spent its budget of {budget} evaluations on {spent.attempts} attempts and accepted none: "
+            f"at most {tree.clean_at_most:.3g} of all texts are clean. This text is rewind's"
+        )
+        self._writer = self._plan.writer(strategy="rewind")
+        self._writer.report.evaluations = spent.evaluations
+        self._writer.report.discarded_tokens = spent.discarded_tokens
+        self._writer.report.hits.update(spent.hits)
+        self._writer.report.attempts = spent.attempts
+        self._writer.report.clean_probability = tree.clean_probability
+        self._writer.report.clean_at_most = tree.clean_at_most
+        yield from write(engine, self._writer, stopping=self._is_stopping)
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     def __next__(self) -> Step:
         try:
@@ -73,15 +97,13 @@ class Stream(Iterator[Step]):
         """For each step of the text, the words of `watch` as they stood at its place."""
         if self._watcher is None:
             return []
-        tokens = [step.token for step in self._writer.steps]
-        return [self._watcher.seen[self._prompt + tuple(tokens[:i])] for i in range(len(tokens))]
+        prompt, tokens = tuple(self._plan.tokens), [step.token for step in self._writer.steps]
+        return [self._watcher.seen[prompt + tuple(tokens[:i])] for i in range(len(tokens))]
 
     @property
     def generation(self) -> Generation:
         """What has been written, and the report."""
-        writer = self._writer
-        reason = writer.finish_reason or "interrupted"
-        return Generation(writer.text, reason, tuple(writer.steps), writer.report, **self._facts)
+        return self._plan.generation(self._writer, note=self._note)
 
 
 class Model(Engine):
@@ -132,25 +154,68 @@ class Model(Engine):
         `bans` is a BanList; `strategy` one of `mask`, `rewind` (default), `exact`; `n_predict` the most tokens to
         write (default 256; None: as many as the context holds); `seed` makes the text repeatable on one build (None:
         a fresh one, reported); `stop` are strings that end the text; `ignore_eos` goes on where the model would end;
-        `top` is how many candidates each Step shows (default 5; None: no statistics); `max_evaluations` is the
-        budget of `exact`; `watch` are words whose probability is noted at every step (`Stream.sightings`). Every
-        other keyword is one of `Sampler`: `temperature`, `top_k`, `top_p`, `min_p` …
+        `top` is how many candidates each Step shows (default 5; None: no statistics); `max_evaluations` is a budget
+        in tokens (None: no limit; under `exact` 100 times `n_predict`, after which `rewind` writes the text and
+        `Generation.note` says so); `watch` are words whose probability is noted at every step (`Stream.sightings`).
+        Every other keyword is one of `Sampler`: `temperature`, `top_k`, `top_p`, `min_p` …
 
         Raises `ContextFullError` if the prompt does not fit, `ParameterError` for a value out of its range.
         """
-        tokens = self.tokenize(prompt) or self._beginning()
-        return self._stream(tokens, prompt, chat=False, **options)
+        return Stream(self, self._plan(self.prompt_tokens(prompt), prompt, chat=False, **options))
 
     def stream_chat(self, messages: Sequence[Mapping[str, str]], **options: Any) -> Stream:
         """Write the answer to a conversation, token by token; see `chat` and `stream`."""
         prompt = messages[-1]["content"] if messages else ""
-        return self._stream(self.chat_prompt(messages), prompt, chat=True, **options)
+        return Stream(self, self._plan(self.chat_prompt(messages), prompt, chat=True, **options))
 
-    def _beginning(self) -> list[int]:
-        """What stands in for an empty prompt: the beginning of text, or else its end."""
-        return [self.bos if self.bos is not None else min(self.vocab.end, default=0)]
+    def samples(
+        self, n: int, prompt: str | Sequence[Mapping[str, str]] = "", *, stopping: Stopping = _never, **options: Any
+    ) -> list[Generation]:
+        """Write `n` texts after one prompt (a text, or the messages of a conversation); see `stream`.
 
-    def _stream(
+        As many as the context has room for (`n_parallel`) are written at once, in common batches, so that a token of
+        each costs little more than a token of one. Under `exact` they are written one after another and share what
+        is learnt of the impossible. Each has random numbers of its own, made from one `seed`; the first has those of
+        `generate`. `stopping()` is asked before every token whether to end.
+        """
+        if n < 1:
+            raise ParameterError(f"samples is {n}; it must be at least 1")
+        chat = not isinstance(prompt, str)
+        text = prompt if isinstance(prompt, str) else prompt[-1]["content"] if prompt else ""
+        tokens = self.prompt_tokens(prompt) if isinstance(prompt, str) else self.chat_prompt(prompt)
+        plan = self._plan(tokens, text, chat=chat, **options)
+        if plan.strategy == "exact":
+            return self._samples_in_turn(plan, n, stopping)
+        found: list[Generation] = []
+        while len(found) < n and not stopping():
+            began = time.perf_counter()
+            writers = [plan.writer(i) for i in range(len(found), min(n, len(found) + self.n_parallel))]
+            for _ in write_all(self, writers, stopping=stopping):
+                pass
+            for writer in writers:
+                writer.report.seconds = time.perf_counter() - began
+            found += map(plan.generation, writers)
+        return found
+
+    def _samples_in_turn(self, plan: Plan, n: int, stopping: Stopping) -> list[Generation]:
+        """`exact`: texts of one tree. One that spends its budget ends empty, and so do those that would follow."""
+        found: list[Generation] = []
+        tree = None
+        while len(found) < n and not stopping():
+            began = time.perf_counter()
+            writer = plan.writer(len(found), tree=tree)
+            tree = writer.tree
+            for _ in write(self, writer, max_evaluations=plan.budget, stopping=stopping):
+                pass
+            writer.report.seconds = time.perf_counter() - began
+            spent = writer.finish_reason is None
+            note = f"exact spent its budget of {plan.budget} evaluations and accepted nothing" if spent else None
+            found.append(plan.generation(writer, note=note))
+            if spent:
+                break
+        return found
+
+    def _plan(
         self,
         tokens: list[int],
         prompt: str,
@@ -166,45 +231,33 @@ class Model(Engine):
         max_evaluations: int | None = None,
         watch: Sequence[str] = (),
         **sampling: Any,
-    ) -> Stream:
-        if strategy not in STRATEGIES:
-            raise ParameterError(f"strategy is {strategy!r}; it must be one of {', '.join(STRATEGIES)}")
-        seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        if seed < 0:
-            raise ParameterError(f"seed is {seed}; it must be at least 0")
+    ) -> Plan:
+        """Every option of `stream`, checked."""
+        self._check(tokens, 0)
         if ignore_eos:
             bias = dict.fromkeys(self.vocab.end, -np.inf)
             sampling["logit_bias"] = {**(sampling.get("logit_bias") or {}), **bias}
         sampler = Sampler(vocab=self.vocab, **sampling)
         sampler.prime(tokens)
-        matcher = bans.compile(self.vocab) if bans else None
-        writer = Writer(
-            tokens,
-            self.vocab,
-            sampler,
-            np.random.default_rng(seed),
-            strategy=STRATEGIES[strategy](),
+        matcher = bans.compile(self.vocab, cache_dir() / "index") if bans else None
+        room = self.n_ctx - len(tokens)
+        return Plan(
+            prompt=prompt,
+            tokens=tokens,
+            vocab=self.vocab,
+            sampler=sampler,
+            model=self._name,
+            bans=bans,
             matcher=matcher,
-            state=matcher.start("" if chat else prompt) if matcher else None,
-            n_predict=self._limit(tokens, n_predict),
+            state=matcher.start("" if chat else prompt, chat=chat) if matcher else None,
+            strategy=strategy,
+            seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
+            n_predict=room if n_predict is None else min(n_predict, room),
             stop=stop,
             top=top,
+            max_evaluations=max_evaluations,
+            watch=watch,
         )
-        facts = {
-            "prompt": prompt,
-            "model": self._name,
-            "seed": seed,
-            "strategy": strategy,
-            "fold": bans.fold if bans else None,
-            "sampler": sampler.chain,
-            "settings": sampler.describe(),
-        }
-        return Stream(self, writer, facts, max_evaluations, watch)
-
-    def _limit(self, tokens: Sequence[int], n_predict: int | None) -> int:
-        room = self.n_ctx - len(tokens)
-        self._check(tokens, 0)
-        return room if n_predict is None else min(n_predict, room)
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -213,7 +266,7 @@ class Model(Engine):
 
         The Step's `token` is the most probable one, and its `candidates` are the `top` best.
         """
-        self.goto(self.tokenize(prompt) or self._beginning())
+        self.goto(self.prompt_tokens(prompt))
         logits = self.logits()
         observer = Observer(self.vocab, top)
         best = int(logits.argmax())
@@ -223,7 +276,7 @@ class Model(Engine):
     def watch(self, prompt: str, words: Sequence[str]) -> tuple[Sighting, ...]:
         """The probability that the model goes on with each of `words` after `prompt`; see `inspection.watch`."""
         watcher = Watcher(self, words)
-        tokens = self.tokenize(prompt) or self._beginning()
+        tokens = self.prompt_tokens(prompt)
         watcher.goto(tokens)
         return watcher.seen[tuple(tokens)]
 

@@ -24,6 +24,9 @@ from ggufban.rendering.terminal import stats_text
 
 __all__ = ["command"]
 
+_MOST_TOGETHER = 8
+"""Texts in one context: each has a cache of its own."""
+
 
 @click.command("generate")
 @prompt_options
@@ -40,9 +43,20 @@ __all__ = ["command"]
 @option("--ignore-eos", is_flag=True, help="Go on where the model would end its text.")
 @option("--chat", is_flag=True, help="Ask through the model's own chat template.")
 @option("--system", metavar="TEXT", help="System message for --chat.")
+@option("--samples", type=click.IntRange(1), default=1, help="Texts to write, in common batches.")
+@option(
+    "--max-evaluations",
+    type=click.IntRange(1),
+    help="Budget in tokens evaluated.  [default: none; with --strategy exact 100 for each token asked for]",
+)
 @option("--top", type=click.IntRange(0), default=5, help="Candidates for each step, in JSON.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
-@click.option("--jsonl", "as_jsonl", is_flag=True, help="Print a JSON object for each token, and one at the end.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end (with --samples a list).")
+@click.option(
+    "--jsonl",
+    "as_jsonl",
+    is_flag=True,
+    help="Print a JSON object for each token, and one at the end (with --samples one a text).",
+)
 @click.option("--stats", is_flag=True, help="Say on stderr what the bans did and what it cost.")
 @sampling_options
 @model_options
@@ -65,7 +79,9 @@ def command(**options: Any) -> int:
     prompt = read_prompt(options)
     bans = read_bans(options)
     sampling = read_sampling(options)
-    with open_model(options) as model:
+    # Texts of `exact` learn from each other, one after another; those of the other strategies share batches.
+    together = 1 if options["strategy"] == "exact" else min(options["samples"], _MOST_TOGETHER)
+    with open_model(options, n_parallel=together) as model:
         traced = options["as_json"] or options["as_jsonl"]
         settings = {
             "bans": bans,
@@ -75,18 +91,21 @@ def command(**options: Any) -> int:
             "stop": options["stop"],
             "ignore_eos": options["ignore_eos"],
             "top": options["top"] if traced else None,
+            "max_evaluations": options["max_evaluations"],
             **sampling,
         }
+        asked: str | list[dict[str, str]] = prompt
         if options["chat"]:
             system = [] if options["system"] is None else [{"role": "system", "content": options["system"]}]
-            stream = model.stream_chat([*system, {"role": "user", "content": prompt}], **settings)
-        else:
-            stream = model.stream(prompt, **settings)
-        return _print(stream, options)
+            asked = [*system, {"role": "user", "content": prompt}]
+        if options["samples"] > 1:
+            return _print_samples(model, asked, settings, options)
+        stream = model.stream_chat(asked, **settings) if options["chat"] else model.stream(asked, **settings)
+        return _print_stream(stream, options)
 
 
-def _print(stream: Any, options: dict[str, Any]) -> int:
-    """Print a stream in the form asked for; the exit code."""
+def _print_stream(stream: Any, options: dict[str, Any]) -> int:
+    """Print a text while it is written, in the form asked for; the exit code."""
     plain = not (options["as_json"] or options["as_jsonl"])
     with stop_on_interrupt(stream.stop) as interrupted:
         for step in stream:
@@ -94,7 +113,7 @@ def _print(stream: Any, options: dict[str, Any]) -> int:
                 sys.stdout.write(step.text)
                 sys.stdout.flush()
             elif options["as_jsonl"]:
-                click.echo(json.dumps(step_json(step), ensure_ascii=False, allow_nan=False))
+                click.echo(_dump(step_json(step)))
     out = stream.generation
     if plain:
         click.echo()
@@ -102,9 +121,42 @@ def _print(stream: Any, options: dict[str, Any]) -> int:
         whole = generation_json(out)
         if options["as_jsonl"]:
             whole.pop("steps")
-        click.echo(json.dumps(whole, ensure_ascii=False, allow_nan=False))
+        click.echo(_dump(whole))
+    _print_notes(out, options)
+    return 130 if interrupted() else 0
+
+
+def _print_samples(model: Any, asked: Any, settings: dict[str, Any], options: dict[str, Any]) -> int:
+    """Print several texts when all are written; the exit code."""
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        stopping = True
+
+    with stop_on_interrupt(stop) as interrupted:
+        texts = model.samples(options["samples"], asked, stopping=lambda: stopping, **settings)
+    for number, out in enumerate(texts, 1):
+        if options["as_jsonl"]:
+            click.echo(_dump(generation_json(out)))
+        elif not options["as_json"]:
+            click.echo(f"[{number} of {options['samples']}]", err=True)
+            click.echo(out.text)
+        _print_notes(out, options)
+    if options["as_json"]:
+        click.echo(_dump([generation_json(out) for out in texts]))
+    return 130 if interrupted() else 0
+
+
+def _print_notes(out: Any, options: dict[str, Any]) -> None:
+    """What stderr says about a finished text."""
     if options["stats"]:
         click.echo(stats_text(out), err=True)
-    if out.finish_reason == "banned" and plain:
+    if out.note:
+        click.echo(f"ggufban: {out.note}", err=True)
+    if out.finish_reason == "banned" and not (options["as_json"] or options["as_jsonl"]):
         click.echo("ggufban: every continuation is banned: the text ends here", err=True)
-    return 130 if interrupted() else 0
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

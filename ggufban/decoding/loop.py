@@ -7,15 +7,15 @@
             print(step.text, end="")                # released: never taken back
 
 A Writer knows no engine. It says which tokens it wants evaluated, is given the logits after the last of them, and
-goes as far as it can with that row: draws, rejects, goes back to a row that it kept, draws again. That is why one
-driver serves one text or several in one batch, and why the tests can drive it with a model whose law is known.
+goes as far as it can with that row: draws, rejects, goes back to a row that it kept, draws again. That is why a
+driver (`drive.py`) can serve one text or several in one batch, and the tests a model whose whole law is known.
 
 The path runs from the last place that the reader has seen, `path[0]`, to the end of the text so far, `path[-1]`.
 """
 
 import codecs
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 from ggufban.decoding.report import Report
 from ggufban.decoding.strategy import Strategy
-from ggufban.decoding.tree import DEAD, Node
+from ggufban.decoding.tree import DEAD, Node, Tree
 from ggufban.errors import ParameterError
 from ggufban.inspection.statistics import rank_of
 from ggufban.inspection.trace import Observer, Step
 from ggufban.sampling import Distribution, Sampler
 from ggufban.vocab import Vocab
 
-__all__ = ["LogitsSource", "MatcherLike", "Writer", "write"]
+__all__ = ["MatcherLike", "Writer"]
 
 _PATIENCE = 512
 """Tokens taken back without any progress, after which `rewind` works like `mask` until something is released."""
@@ -53,15 +53,6 @@ class MatcherLike(Protocol):
     def held(self, state: Any, /) -> int: ...  # noqa: D102
     def hits(self, state: Any, token: int, /) -> Sequence[Any]: ...  # noqa: D102
     def hits_end(self, state: Any, /) -> Sequence[Any]: ...  # noqa: D102
-
-
-class LogitsSource(Protocol):
-    """What a driver asks of an engine; see `ggufban.engine.Engine`."""
-
-    evaluations: int
-
-    def goto(self, tokens: Sequence[int], *, seq: int = 0) -> None: ...  # noqa: D102
-    def logits(self, seq: int = 0) -> NDArray[np.float32]: ...  # noqa: D102
 
 
 class NoBans:
@@ -107,8 +98,8 @@ class Writer:
     `prompt` are the ids before the text, `state` the matcher's state after it (None: `matcher.start()`); `rng` draws
     and `sampler` filters; both are this writer's own. At most `n_predict` tokens are written (None: no limit but
     the driver's). Generation also stops before the first of the strings in `stop`, which is not part of the text.
-    `top` is how many candidates each Step shows (None: no statistics). `root` is the tree of an earlier writer of
-    the same prompt and settings, under `exact`.
+    `top` is how many candidates each Step shows (None: no statistics). `tree` is that of earlier writers
+    of the same prompt and settings, under `exact`.
     """
 
     def __init__(
@@ -124,7 +115,7 @@ class Writer:
         n_predict: int | None = None,
         stop: Sequence[str] = (),
         top: int | None = None,
-        root: Node | None = None,
+        tree: Tree | None = None,
     ) -> None:
         if n_predict is not None and n_predict < 0:
             raise ParameterError(f"n_predict is {n_predict}; it must be at least 0")
@@ -138,21 +129,23 @@ class Writer:
         self._stop = [text.encode("utf-8") for text in stop]
         self._observer = Observer(vocab, top)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self.root = root or Node(state, 0, sampler.state)
-        self.path = [self.root]
+        self.tree = tree or Tree(Node(state, 0, sampler.state))
+        self.path = [self.tree.root]
         self.tokens = list(prompt)
         """What the engine must have evaluated before the next `advance`."""
         self.steps: list[Step] = []
         """What has been released."""
         self.report = Report()
-        self.attempts = 1
-        """How often the text was begun (under `exact`; else 1)."""
-        self.legal_bounds = [1.0 - self.root.removed_mass()]
-        """For each attempt, the probability that was not yet known to be illegal when it began."""
         self.finish_reason: str | None = None
         self._since_release = 0
+        self.tree.begin()
         if self._n_predict == 0:
             self.finish_reason = "length"
+
+    @property
+    def strategy_name(self) -> str:
+        """The name of the strategy that it follows."""
+        return self._strategy.name
 
     @property
     def text(self) -> str:
@@ -369,8 +362,8 @@ class Writer:
             parent.children[child.step.token] = child
         self._drop(length - keep)
         if self._strategy.conditions_filtered:
-            self.attempts += 1
-            self.legal_bounds.append(1.0 - self.root.removed_mass())
+            self.report.attempts += 1
+            self.tree.begin()
 
     def _bury(self, node: Node) -> None:
         """Nothing is left at `node`: its parent must do without it."""
@@ -477,11 +470,16 @@ class Writer:
 
     def _finish(self, reason: str) -> None:
         self.finish_reason = reason
+        if reason in ("stop", "length"):
+            self.tree.accepted += 1
         self._commit(len(self.path) - 1)
         rest = self._decoder.decode(b"", final=True)
         if rest and self.steps:
             self.steps[-1] = replace(self.steps[-1], text=self.steps[-1].text + rest)
         self.report.tokens = len(self.steps)
+        if self._strategy.conditions_filtered:
+            self.report.clean_probability = self.tree.clean_probability
+            self.report.clean_at_most = self.tree.clean_at_most
 
     def _give_back(self, node: Node) -> None:
         """The row was lent: keep a copy where the loop may come back to it, else let go of it.
@@ -524,33 +522,6 @@ class _Law:
         random = float(rng.random())
         running = p.cumsum()
         return int(ids[running.searchsorted(random * running[-1], side="right")]), random
-
-
-def write(
-    engine: LogitsSource,
-    writer: Writer,
-    *,
-    seq: int = 0,
-    max_evaluations: int | None = None,
-    stopping: Callable[[], bool] = lambda: False,
-) -> Iterator[Step]:
-    """Drive one writer on one engine, giving each Step as it is released.
-
-    Interrupts the writer as soon as `stopping()` says so, or when `max_evaluations` tokens have been evaluated after
-    the prompt (None: never).
-    """
-    report = writer.report
-    while writer.finish_reason is None:
-        spent = max_evaluations is not None and report.evaluations >= max_evaluations
-        if stopping() or (spent and writer.wants_logits):
-            yield from writer.interrupt()
-        elif writer.wants_logits:
-            before = engine.evaluations
-            engine.goto(writer.tokens, seq=seq)
-            report.evaluations += engine.evaluations - before if report.evaluations else 1  # the prompt counts as one
-            yield from writer.advance(engine.logits(seq))
-        else:
-            yield from writer.advance()
 
 
 def _ready(node: Node) -> bool:

@@ -27,6 +27,9 @@ class Report:
     are tokens evaluated by the model after the prompt, plus one for the prompt; `discarded_tokens` those that were
     drawn and taken back. `log_legal_mass` is Σ ln(1 - removed mass) over the tokens of the text: its exponential is
     the product of the legal masses, w, whose mean over `mask` samples is the probability of a text without a match.
+
+    Under `exact`, `attempts` is how often the text was begun, `clean_probability` an estimate of the probability that
+    a text drawn without bans has no match, and `clean_at_most` a bound that is certain; else 1 and NaN.
     """
 
     hits: Counter[str] = field(default_factory=Counter)
@@ -35,6 +38,9 @@ class Report:
     log_legal_mass: float = 0.0
     seconds: float = 0.0
     tokens: int = 0
+    attempts: int = 1
+    clean_probability: float = math.nan
+    clean_at_most: float = math.nan
 
     @property
     def evaluations_per_token(self) -> float:
@@ -52,7 +58,8 @@ class Generation:
     """A finished text and everything known of it.
 
     `text` is what was written, without the prompt; `finish_reason` one of `FINISH_REASONS`; `steps` one Step for
-    each token of the text; `tokens` their ids.
+    each token of the text; `tokens` their ids. `strategy` is the one that wrote the text: where `exact` spent its
+    budget that is `rewind`, and `note` says so.
     """
 
     text: str
@@ -66,6 +73,7 @@ class Generation:
     fold: str | None
     sampler: tuple[str, ...]
     settings: dict[str, Any] = field(default_factory=dict)
+    note: str | None = None
 
     @property
     def tokens(self) -> list[int]:

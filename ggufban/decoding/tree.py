@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ggufban.inspection.trace import Sight, Step
 from ggufban.sampling import Distribution, SamplerState
 
-__all__ = ["DEAD", "Node"]
+__all__ = ["DEAD", "Node", "Tree"]
 
 DEAD = 1.0 - 1e-9
 """A share of at least this is taken for 1: what is left is rounding."""
@@ -94,3 +94,35 @@ class Node:
         if not self.shares:
             return min(1.0, self.illegal_mass)
         return min(1.0, self.illegal_mass + sum(self.probabilities[t] * r for t, r in self.shares.items()))
+
+
+class Tree:
+    """The root of what has been tried, and the account of the attempts that began there.
+
+    Under `exact` several texts may share one, one after another.
+    """
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self.bounds: list[float] = []
+        """For each attempt, the probability that was not yet known to be illegal when it began."""
+        self.accepted = 0
+
+    def begin(self) -> None:
+        """Note that an attempt begins."""
+        self.bounds.append(self.clean_at_most)
+
+    @property
+    def clean_at_most(self) -> float:
+        """What is not known to be illegal: no text is clean with a greater probability."""
+        return 1.0 - self.root.removed_mass()
+
+    @property
+    def clean_probability(self) -> float:
+        """An estimate of the probability q that a text drawn without bans is clean.
+
+        Attempt i, drawn where a mass Z_i was left, is accepted with probability q / Z_i: q is taken so that the
+        expected number of acceptances is the number seen, and 0 where nothing was accepted.
+        """
+        expected = sum(1.0 / bound for bound in self.bounds if bound > 0.0)
+        return min(self.clean_at_most, self.accepted / expected) if expected else 0.0

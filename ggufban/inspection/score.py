@@ -36,6 +36,7 @@ class ScoreSource(RowSource, Protocol):
     def vocab(self) -> Vocab: ...  # noqa: D102
     @property
     def path(self) -> Path | None: ...  # noqa: D102
+    def prompt_tokens(self, prompt: str) -> list[int]: ...  # noqa: D102
 
 
 def score(
@@ -67,7 +68,7 @@ def score(
     else:
         if protocol != "full":
             raise UsageError(f"protocol {protocol!r} knows no context; a text with a context is scored by 'full'")
-        before = engine.tokenize(context) or _beginning(engine)
+        before = engine.prompt_tokens(context)
         tokens = before + engine.tokenize(text, add_special=False)
         first = shown = len(before)
     if window is None:
@@ -86,11 +87,6 @@ def score(
         if progress is not None:
             progress(done, total)
     return Trace(with_text(steps[shown:]), "score", engine.path.name if engine.path else "", context, protocol)
-
-
-def _beginning(engine: ScoreSource) -> list[int]:
-    """What stands in for an empty context: the beginning of text, or else its end."""
-    return [engine.bos if engine.bos is not None else min(engine.vocab.end, default=0)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,9 @@ def report_json(report: Report) -> dict[str, Any]:
         "evaluations_per_token": number(report.evaluations_per_token),
         "discarded_tokens": report.discarded_tokens,
         "log_legal_mass": number(report.log_legal_mass),
+        "attempts": report.attempts,
+        "clean_probability": number(report.clean_probability),
+        "clean_at_most": number(report.clean_at_most),
         "seconds": report.seconds,
     }
 
@@ -85,4 +88,5 @@ def generation_json(out: Generation) -> dict[str, Any]:
         "tokens": out.tokens,
         "steps": [step_json(step) for step in out.steps],
         "report": report_json(out.report),
+        "note": out.note,
     }

@@ -20,14 +20,17 @@ def stats_text(out: Generation) -> str:
         f"sampler       {' > '.join(out.sampler) or 'nothing but softmax'}",
     ]
     if out.fold is not None:
-        legal = math.exp(report.log_legal_mass)
         lines += [
             f"strategy      {out.strategy}, fold {out.fold}",
             f"evaluations   {report.evaluations} ({report.evaluations_per_token:.2f} a token), "
             f"{report.discarded_tokens} tokens taken back",
-            f"legal mass    {legal:.3g} of the probability of texts like this was legal "
-            f"(ln {report.log_legal_mass:.3f})",
+            f"legal mass    {_legal_text(report.log_legal_mass)}",
         ]
+        if not math.isnan(report.clean_at_most):
+            lines.append(
+                f"clean texts   about {report.clean_probability:.3g} of all, at most {report.clean_at_most:.3g} "
+                f"({report.attempts} attempts)"
+            )
         lines += [f"hit           {count} × {pattern}" for pattern, count in report.hits.most_common(20)]
         if len(report.hits) > 20:
             lines.append(f"hit           … and {len(report.hits) - 20} patterns more")
@@ -36,6 +39,12 @@ def stats_text(out: Generation) -> str:
                 "The bans took away much of what the model wanted to say: the prompt asks for what is banned."
             )
     return "\n".join(lines)
+
+
+def _legal_text(log_legal_mass: float) -> str:
+    if log_legal_mass == -math.inf:
+        return "0: at some step everything that the sampler would have drawn was banned"
+    return f"{math.exp(log_legal_mass):.3g}, the product over the steps (ln {log_legal_mass:.3f})"
 
 
 def asks_for_what_is_banned(out: Generation) -> bool:

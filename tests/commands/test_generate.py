@@ -95,7 +95,7 @@ def test_json_is_one_strict_object(smollm2_path: Path) -> None:
     out = json.loads(result.stdout, parse_constant=pytest.fail)
     assert list(out) == [
         "text", "finish_reason", "prompt", "model", "seed", "strategy", "fold", "sampler", "settings", "tokens",
-        "steps", "report",
+        "steps", "report", "note",
     ]  # fmt: skip
     assert out["seed"] == 1
     assert out["strategy"] == "rewind"
@@ -118,6 +118,29 @@ def test_jsonl_is_an_object_a_token_and_one_at_the_end(smollm2_path: Path) -> No
     assert [step["text"] for step in steps][:2] == [" Paris", "."]
     assert whole["text"] == "".join(step["text"] for step in steps)
     assert "steps" not in whole
+
+
+def test_samples_are_written_together(smollm2_path: Path) -> None:
+    common = ["generate", FRANCE, "-s", 1, "-n", 12, "--ban", "Paris", "-m", smollm2_path, "--json"]
+    texts = json.loads(run_cli(*common, "--samples", 3).stdout)
+    assert len(texts) == len({out["text"] for out in texts}) == 3
+    assert not any(PARIS.search(out["text"]) for out in texts)
+    again = json.loads(run_cli(*common, "--samples", 3).stdout)
+    assert [out["text"] for out in again] == [out["text"] for out in texts]
+    exact = json.loads(run_cli(*common, "--samples", 2, "--strategy", "exact", "-n", 4).stdout)
+    assert all(0 < out["report"]["clean_probability"] <= out["report"]["clean_at_most"] < 0.5 for out in exact)
+    assert exact[1]["report"]["evaluations"] < exact[0]["report"]["evaluations"]  # what was learnt is shared
+
+
+def test_exact_that_spends_its_budget_falls_back_and_says_so(smollm2_path: Path) -> None:
+    result = run_cli(
+        "generate", "Paris Paris Paris Paris Paris Paris Paris", "-s", 1, "-n", 40, "--ban", "Paris", "--strategy", "exact",
+        "--max-evaluations", 12, "-m", smollm2_path,
+    )  # fmt: skip
+    assert result.returncode == 0
+    assert "exact spent its budget of 12 evaluations" in result.stderr
+    assert result.stdout.strip()
+    assert not PARIS.search(result.stdout)
 
 
 def test_stats_go_to_stderr(smollm2_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from ggufban import Engine
 from ggufban.decoding import STRATEGIES
-from ggufban.decoding.loop import Writer, write
+from ggufban.decoding.drive import write
+from ggufban.decoding.loop import Writer
 from ggufban.sampling import Sampler
 from ggufban.vocab import Vocab
 from tests.decoding.stub import ABC, SlowMatcher, StubEngine, chi_squared_limit, law_of, pooled
@@ -31,7 +32,7 @@ NEAR_0_65 = (("aa",), 3, 0.633)
 
 def sample(engine, vocab, matcher, sampler, strategy: str, n: int) -> tuple[Counter, list[float]]:
     """`n` texts under a strategy (under `exact` they share one tree): how often each came, and its ln w."""
-    rng, root = np.random.default_rng(1), None
+    rng, tree = np.random.default_rng(1), None
     counts, log_w = Counter(), []
     for _ in range(n):
         writer = Writer(
@@ -42,11 +43,11 @@ def sample(engine, vocab, matcher, sampler, strategy: str, n: int) -> tuple[Coun
             strategy=STRATEGIES[strategy](),
             matcher=matcher,
             n_predict=N_PREDICT,
-            root=root,
+            tree=tree,
         )
         for _ in write(engine, writer):
             pass
-        root = writer.root if strategy == "exact" else None
+        tree = writer.tree if strategy == "exact" else None
         counts[tuple(step.token for step in writer.steps)] += 1
         log_w.append(writer.report.log_legal_mass)
     return counts, log_w

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggufban.decoding import STRATEGIES
-from ggufban.decoding.loop import Writer, write
+from ggufban.decoding.drive import write
+from ggufban.decoding.loop import Writer
 from ggufban.errors import LogitsError, ParameterError
 from ggufban.sampling import Sampler
 from ggufban.vocab import Vocab
@@ -257,4 +258,6 @@ def test_a_budget_of_evaluations_is_kept() -> None:
     for _ in write(engine, one, max_evaluations=10):
         pass
     assert engine.evaluations <= 11
+    assert one.finish_reason is None  # the caller decides
+    one.interrupt()
     assert one.finish_reason == "interrupted"
