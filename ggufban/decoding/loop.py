@@ -17,6 +17,7 @@ import codecs
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -129,6 +130,7 @@ class Writer:
         self._stop = [text.encode("utf-8") for text in stop]
         self._observer = Observer(vocab, top)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._first_state = state
         self.tree = tree or Tree(Node(state, 0, sampler.state))
         self.path = [self.tree.root]
         self.tokens = list(prompt)
@@ -175,10 +177,14 @@ class Writer:
         """End here: release what can be shown of the text so far without a match in it."""
         before = len(self.steps)
         if self.finish_reason is None:
-            keep = max(k for k, node in enumerate(self.path) if k == 0 or self._matcher.end_legal(node.state))
-            del self.path[keep + 1 :]
+            self._cut_to_legal_end()
             self._finish("interrupted")
         return self.steps[before:]
+
+    def _cut_to_legal_end(self) -> None:
+        """Drop the end of the path after which the text may not end."""
+        keep = max(k for k, node in enumerate(self.path) if k == 0 or self._matcher.end_legal(node.state))
+        self._drop(len(self.path) - 1 - keep)
 
     # -- one draw -------------------------------------------------------------------------------------------------
 
@@ -186,6 +192,7 @@ class Writer:
         """Draw at the end of the path, and follow or reject what came."""
         self._look(node)
         if self._speechless(node):
+            self._cut_to_legal_end()
             self._finish("banned")
             return
         chosen = self._choose(node)
@@ -228,9 +235,14 @@ class Writer:
         Other bans leave words to fall back on, however unlikely; here there would be nothing but rows of dots and
         digits that the model never meant.
         """
-        if node.removed_mass() < DEAD or 2 * len(node.illegal) < len(self._vocab):
+        return node.removed_mass() >= DEAD and self._no_letter_is_legal
+
+    @cached_property
+    def _no_letter_is_legal(self) -> bool:
+        illegal = self._matcher.illegal(self._first_state)
+        if 2 * len(illegal) < len(self._vocab):  # before looking at what every token says
             return False
-        return not np.delete(self._vocab.has_letter, node.illegal).any()
+        return not np.delete(self._vocab.has_letter, illegal).any()
 
     def _filter(self, node: Node, row: NDArray[np.float32]) -> Distribution:
         """The sampler's distribution over `row` at this place in the text."""
