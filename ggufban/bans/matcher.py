@@ -108,6 +108,7 @@ class Matcher:
         self._scope = None if bans.after is None else Scope(bans.after)
         self._sort_tokens()
         self._starts, self._opens = self._index.starts.data, self._index.opens.data
+        self._closes = self._index.closes.data
         self._texts = self._index.texts
         self._is_slow = bool(self._regexes) or self._alike is not None
         self._readings: tuple[dict[int, Reading], ...] = ({}, {}, {})
@@ -142,7 +143,9 @@ class Matcher:
         self._banned_masks = self._scripts.tokens(self.vocab)
         for mask in self._banned_masks.values():
             mask[list(self._tokens)] = True
-        self._banned = frozenset(np.flatnonzero(self._banned_masks[True]).tolist())
+        self._banned = {
+            waiting: frozenset(np.flatnonzero(mask).tolist()) for waiting, mask in self._banned_masks.items()
+        }
 
     def _refuse_everything(self) -> None:
         if self._scope is None and self.bans.patterns:
@@ -223,10 +226,13 @@ class Matcher:
             reading = known[token] = read(self.vocab.piece(token), state.last, self._level)
         return reading
 
-    def _stream(self, last: int, token: int) -> str:
-        """`_reading(...).stream`, where no character is unfinished: cut from the index."""
+    def _stream(self, last: int, token: int, lengths: "memoryview[int]") -> str:
+        """What a token adds to the stream, where no character is unfinished: cut from the index.
+
+        `lengths` are those of the open or the closed readings.
+        """
         begin = self._starts[token]
-        end = begin + self._opens[token]
+        end = begin + lengths[token]
         texts = self._texts
         if begin == end or last == OTHER:
             return texts[begin:end]
@@ -300,14 +306,16 @@ class Matcher:
 
     def legal(self, state: State, token: int, waiting: bool = True) -> bool:
         """Whether the text may go on with `token`; with `waiting=False`, and might end after it."""
-        if state.scope >= 0 or state.pending or self._is_slow or not waiting:
+        if state.scope >= 0 or state.pending or self._is_slow:
             return self._legal_slowly(state, token, waiting)
-        if token in self._banned:
+        if token in self._banned[waiting]:
             return False
         if token in self._end:
             return self.end_legal(state)
-        hits = self._needles.walk(state.tail, self._stream(state.last, token))[1]
-        return not hits or (not state.own and not self.hits(state, token))
+        stream = self._stream(state.last, token, self._opens if waiting else self._closes)
+        if self._needles.walk(state.tail, stream)[1]:
+            return not state.own and self._legal_slowly(state, token, waiting)
+        return waiting or stream != "" or not self.vocab.pieces[token] or self.end_legal(state)
 
     def _legal_slowly(self, state: State, token: int, waiting: bool) -> bool:
         if self.hits(state, token):
@@ -617,6 +625,10 @@ class _Cache:
             return None
         self._arrays.move_to_end(key)
         return found[1]
+
+    def clear(self) -> None:
+        self._arrays.clear()
+        self._size = 0
 
     def put(self, key: tuple[object, ...], array: NDArray[np.int32], shared: bool) -> None:
         array.flags.writeable = False

@@ -94,6 +94,10 @@ class Needles:
             walked = self._walks[key] = self._walk(tail, stream)
         return walked
 
+    def forget(self) -> None:
+        """Forgets the walks that were remembered: to measure what a first one costs."""
+        self._walks.clear()
+
     def _walk(self, tail: str, stream: str) -> tuple[str, tuple[Hit, ...]]:
         text, base, lasts = tail + stream, len(tail), self._lasts
         ends = [end for end, symbol in enumerate(stream, base + 1) if symbol in lasts]

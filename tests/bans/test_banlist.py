@@ -50,7 +50,7 @@ def test_lists_that_cannot_be_joined(other: BanList, message: str) -> None:
 
 def test_a_list_joins_only_lists() -> None:
     with pytest.raises(TypeError):
-        BanList(["cat"]) + ["dog"]  # type: ignore[operator]
+        BanList(["cat"]) + ("dog",)  # type: ignore[operator]  # noqa: RUF005
 
 
 def test_a_list_survives_pickling() -> None:
@@ -109,7 +109,8 @@ FOUND = [
     (["..."], "case", "....", [("...", 0, 3), ("...", 1, 4)]),
     (["cat"], "loose", "a сat and a cat", [("cat", 2, 5), ("cat", 12, 15)]),
     (["*op*"], "loose", "орs", [("*op*", 0, 2)]),
-    (["cat food"], "loose", "сat food, cat fооd, сat fооd", [("cat food", 0, 8), ("cat food", 10, 18), ("cat food", 20, 28)]),
+    (["cat food"], "loose", "сat food, cat fооd", [("cat food", 0, 8), ("cat food", 10, 18)]),
+    (["cat food"], "loose", "сat fооd, сат food", [("cat food", 0, 8)]),
     (["token:0"], "case", "token:0", []),
     (["cat"], "case", "ca\ud800t cat", [("cat", 5, 8)]),
 ]  # fmt: skip

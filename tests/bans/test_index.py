@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from ggufban.bans.reading import characters, read
 from ggufban.vocab import Vocab
 
 PIECES = [b"cat", b" cat", b"cat.", b"  ", b".", b"", b"\xe2", b"cat\xe2\x82", b"\x82\xac", b"\xff", b"\xc3\x9f",
-          b"a b", b"\x00", "\u200b".encode(), "猫".encode(), b"CAT", b"x\xf0\x9f\x99", "сat".encode(), b"\xe2\x80\x8b\xe2"]  # fmt: skip
+          b"a b", b"\x00", "\u200b".encode(), "猫".encode(), b"CAT", b"x\xf0\x9f\x99", "сat".encode(),
+          b"\xe2\x80\x8b\xe2"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +181,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(np, "savez", refuse)
     index_of(Vocab(PIECES), "case", tmp_path)
-    assert os.listdir(tmp_path) == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_an_index_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_a_word_waits_for_its_edge(cat: Matcher) -> None:
     start = cat.start()
     assert illegal_pieces(cat, start) == {b"cat."}
     state = cat.step(start, 2)
-    assert illegal_pieces(cat, state) == {b"", b" cat", b".", b" ", b"\x80\x8b", b"\xff", b"cat."} - {b"cat."}
+    assert illegal_pieces(cat, state) == {b"", b" cat", b".", b" ", b"\x80\x8b", b"\xff"}
     assert cat.legal(state, 5)
     assert cat.legal(state, 8)  # the beginning of a character: it may become a letter
     assert not cat.end_legal(state)

@@ -1,0 +1,186 @@
+"""What a ban list costs: compiling it, and each of its two questions.
+
+    python -m benchmarks.matcher MODEL.gguf ... [--out benchmarks/results/matcher.json]
+
+For every vocabulary and lists of 100, 10,000 and 100,000 whole words (the over-represented words in
+`tests/data/slop_words.txt`, then pairs of them run together): the time of `BanList(...)`, of the vocabulary's index
+cold and from disk, of `compile` with it, of `legal` and `illegal`, each asked once at every token of a text that
+walks through beginnings of banned words (first visits count), and the memory it all takes. Every measurement of a
+list runs in a process of its own.
+"""
+
+import argparse
+import gc
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ggufban.bans import BanList
+from ggufban.bans.index import index_of
+from ggufban.bans.matcher import Matcher
+from ggufban.vocab import Vocab
+
+DATA = Path(__file__).parent.parent / "tests" / "data"
+SIZES = (100, 10_000, 100_000)
+
+
+def words(count: int) -> list[str]:
+    """Whole words: those of the list first, then pairs of them."""
+    lines = (DATA / "slop_words.txt").read_text(encoding="utf-8").splitlines()
+    found = dict.fromkeys(line for line in lines if not line.startswith("#"))
+    single = list(found)
+    rng = random.Random(0)
+    while len(found) < count:
+        found[rng.choice(single) + rng.choice(single)] = None
+    return list(found)[:count]
+
+
+def text(banned: list[str], count: int = 4000) -> str:
+    """Words that begin as banned ones do and go on otherwise, whole banned ones, and plain English, mixed."""
+    rng = random.Random(1)
+    plain = (DATA / "slop_phrases.txt").read_text(encoding="utf-8").split()
+    parts = []
+    for _ in range(count):
+        word = rng.choice(banned)
+        draw = rng.random()
+        if draw < 0.5:
+            word = word[: rng.randint(1, len(word))] + rng.choice(("", "o", "ing", "x", "est"))
+        elif draw < 0.9:
+            word = rng.choice(plain)
+        parts.append(word)
+    return " ".join(parts)
+
+
+def timed(call: Callable[[], object]) -> float:
+    gc.collect()
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def resident() -> float:
+    """Memory of this process, in MB (0 where that is not known)."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def read_vocab(path: Path) -> tuple[Vocab, Callable[[bytes], list[int]]]:
+    from tests.bans.conftest import read_vocab
+
+    return read_vocab(path)
+
+
+def measure(path: Path, size: int, fold: str) -> dict[str, object]:
+    """The figures of one vocabulary and one list."""
+    vocab, tokenize = read_vocab(path)
+    banned = words(size)
+    tokens = tokenize(text(banned).encode())
+    _ = vocab.fingerprint
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        from ggufban.bans import index as module
+
+        started = resident()
+        cold = timed(lambda: index_of(vocab, fold, cache))
+        module._RECENT.clear()
+        bans = BanList(banned, fold=fold)
+        listed = min(timed(lambda: BanList(banned, fold=fold)) for _ in range(3))
+        compiled = []
+        for _ in range(3):
+            module._RECENT.clear()
+            compiled.append(timed(lambda: bans.compile(vocab, cache)))
+        matcher = bans.compile(vocab, cache)
+    row: dict[str, object] = {
+        "vocabulary": len(vocab),
+        "patterns": size,
+        "fold": fold,
+        "index_cold_s": round(cold, 3),
+        "banlist_s": round(listed, 3),
+        "compile_with_cached_index_s": round(min(compiled), 3),
+        "tokens_walked": len(tokens),
+    }
+    for waiting in (True, False):
+        row |= walk(matcher, tokens, waiting)
+    row["more_memory_mb"] = round(resident() - started)
+    return row
+
+
+def walk(matcher: Matcher, tokens: list[int], waiting: bool) -> dict[str, object]:
+    """Both questions at every token of a text, each for the first time where the text is."""
+    name = "waiting" if waiting else "safe"
+    legal, illegal, sizes = [], [], []
+    clock = time.perf_counter_ns
+    for which in ("legal", "illegal"):
+        state = matcher.start()
+        matcher._cache.clear()
+        matcher._needles.forget()
+        gc.collect()
+        gc.freeze()
+        for token in tokens:
+            if which == "legal":
+                started = clock()
+                matcher.legal(state, token, waiting)
+                legal.append(clock() - started)
+            else:
+                started = clock()
+                found = matcher.illegal(state, waiting)
+                illegal.append(clock() - started)
+                sizes.append(len(found))
+            state = matcher.step(state, token)
+        gc.unfreeze()
+    return {
+        f"legal_{name}_median_us": round(float(np.median(legal)) / 1e3, 2),
+        f"legal_{name}_p99_us": round(float(np.quantile(legal, 0.99)) / 1e3, 1),
+        f"illegal_{name}_median_us": round(float(np.median(illegal)) / 1e3, 2),
+        f"illegal_{name}_p99_us": round(float(np.quantile(illegal, 0.99)) / 1e3, 1),
+        f"illegal_{name}_max_us": round(max(illegal) / 1e3),
+        f"illegal_{name}_median_ids": int(np.median(sizes)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--fold", default="case")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.models[0], options.one, options.fold)))
+        return
+    rows = []
+    for path in options.models:
+        for size in SIZES:
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.matcher",
+                str(path),
+                "--one",
+                str(size),
+                "--fold",
+                options.fold,
+            ]
+            result = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, env=os.environ
+            )
+            rows.append(json.loads(result.stdout.splitlines()[-1]))
+            print(json.dumps(rows[-1]), flush=True)
+    if options.out:
+        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
