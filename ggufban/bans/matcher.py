@@ -131,7 +131,7 @@ class Matcher:
                 pattern = self.bans.patterns[owners[0]]
                 raise pattern.error(f"{pattern.text!r}: this vocabulary has the tokens 0 to {len(self.vocab) - 1}")
         index = self._index
-        sizes = np.array([len(piece) for piece in self.vocab.pieces], dtype=np.int32)
+        sizes = np.fromiter(map(len, self.vocab.pieces), dtype=np.int32, count=len(self.vocab))
         self._is_text = sizes > 0
         self._is_blank = self._is_text & (index.closes == 0)
         is_edge = index.heads == ord(EDGE)
@@ -438,13 +438,17 @@ class Matcher:
             return self._of_these(state, self._scope_tokens(state.scope), waiting)
         if state.pending:
             return self._illegal_in_character(state, waiting)
-        tail = state.tail
-        is_ripe = state.last == WORD and state.own and bool(self._needles.walk(tail, EDGE)[1])
+        ends = self._needles.ends(state.tail)
+        is_ripe = False
+        if state.last == WORD and state.own:
+            is_ripe = any(end + EDGE in self._needles for end, _, _ in ends)
+            if self._alike is not None and not is_ripe:
+                is_ripe = bool(self._alike.search.walk(state.alike, EDGE)[1])
         may_end = self.end_legal(state) if self._is_slow else not is_ripe
         if self._alike is not None and state.last == WORD and state.own and not is_ripe:
             is_ripe = bool(self._alike.search.walk(state.alike, EDGE)[1])
         base = self._base(state.last, waiting, is_ripe, may_end)
-        parts = [self._spans.after(tail, waiting)] if tail else []
+        parts = [self._spans.after(ends, waiting)] if ends else []
         for grid, (at, _) in zip(self._grids, state.automata, strict=True):
             parts.append(grid.refused(at, state.last, state.own, waiting))
         if self._alike is not None:
@@ -523,7 +527,7 @@ class _AlikeTokens:
         mixes = self._is_mixed
         if state.last == WORD:
             mixes = mixes | _IS_MIXED[self._heads | alike.scripts]
-        suspects = self._spans.after(self.search.tail(alike), waiting)
+        suspects = self._spans.after(self.search.needles.ends(self.search.tail(alike)), waiting)
         if not self.search.has_mixed(alike):
             suspects = suspects[mixes[suspects]]
         suspects = np.setdiff1d(suspects, known)
@@ -591,7 +595,8 @@ def _joined(base: _Base, parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
     if not len(extra):
         return base.ids
     if len(extra) > 1:
-        extra = np.unique(extra)
+        extra.sort()
+        extra = extra[np.append(extra[1:] != extra[:-1], True)]
     ids = base.ids
     places = ids.searchsorted(extra)
     joined = np.empty(len(ids) + len(extra), dtype=np.int32)

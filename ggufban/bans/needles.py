@@ -9,12 +9,13 @@ follow from it. A walk is worked out by bisection when it is first taken, and re
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from operator import itemgetter
 
 __all__ = ["Hit", "Needles", "beyond"]
 
 _REMEMBERED = 100_000
 """How many walks are remembered before all are forgotten (about 30 MB)."""
-_OPENING = 3
+_OPENING = 4
 """So many symbols at the beginning of every needle are kept in a dictionary."""
 _STRIDE = 24
 """The longest stream that is walked in one go."""
@@ -41,11 +42,12 @@ class Needles:
 
     def __init__(self, strings: Iterable[str]) -> None:
         self.strings = sorted(set(strings))
-        self.longest = max(map(len, self.strings), default=0)
-        self._known = set(self.strings)
-        self._lasts = {string[-1] for string in self.strings}
-        self._briefs = {string for string in self.strings if len(string) < _OPENING}
+        self._known = frozenset(self.strings)
+        self._lasts = frozenset(map(itemgetter(-1), self.strings))
         self._openings = _ranges_of_openings(self.strings)
+        self._firsts = "".join(opening for opening in self._openings if len(opening) == 1)
+        is_brief = min(map(len, self.strings), default=_OPENING) < _OPENING
+        self._briefs = {string for string in self.strings if len(string) < _OPENING} if is_brief else set()
         self._walks: dict[tuple[str, str], tuple[str, tuple[Hit, ...]]] = {}
 
     def __len__(self) -> int:
@@ -71,16 +73,30 @@ class Needles:
 
     def _candidates(self, text: str) -> list[int]:
         """Where in `text` a needle may begin, judged by its first symbols."""
-        openings, briefs = self._openings, self._briefs
-        found = [at for at, symbol in enumerate(text) if symbol in openings and text[at : at + _OPENING] in openings]
-        if briefs:
-            also = [at for at in range(len(text)) if any(text[at : at + n] in briefs for n in range(1, _OPENING))]
+        openings, found = self._openings, []
+        if len(self._firsts) == 1:  # whole words only: all needles begin with an edge
+            at = text.find(self._firsts)
+            while at >= 0:
+                if text[at : at + _OPENING] in openings:
+                    found.append(at)
+                at = text.find(self._firsts, at + 1)
+        else:
+            found = [at for at in range(len(text)) if text[at : at + _OPENING] in openings]
+        if self._briefs:
+            briefs, lengths = self._briefs, range(1, _OPENING)
+            also = [at for at in range(len(text)) if any(text[at : at + length] in briefs for length in lengths)]
             found = sorted({*found, *also})
         return found
 
-    def ends(self, tail: str) -> list[str]:
-        """The non-empty ends of `tail` that are proper beginnings of needles, longest first."""
-        return [tail[at:] for at in self._candidates(tail) if self._begins(tail[at:])]
+    def ends(self, tail: str) -> list[tuple[str, int, int]]:
+        """The non-empty ends of `tail` that are proper beginnings of needles, longest first, with their ranges."""
+        found = []
+        for at in self._candidates(tail):
+            end = tail[at:]
+            low, high = self.range(end)
+            if low < high - 1 or (low < high and self.strings[low] != end):
+                found.append((end, low, high))
+        return found
 
     def walk(self, tail: str, stream: str) -> tuple[str, tuple[Hit, ...]]:
         """The tail after reading `stream` from `tail`, and every needle that ended on the way."""
@@ -100,7 +116,7 @@ class Needles:
 
     def _walk(self, tail: str, stream: str) -> tuple[str, tuple[Hit, ...]]:
         text, base, lasts = tail + stream, len(tail), self._lasts
-        ends = [end for end, symbol in enumerate(stream, base + 1) if symbol in lasts]
+        ends = [] if lasts.isdisjoint(stream) else [e for e, last in enumerate(stream, base + 1) if last in lasts]
         longest = ""
         hits: list[Hit] = []
         for begin in self._candidates(text):
@@ -121,7 +137,7 @@ class Needles:
 
 def _ranges_of_openings(strings: list[str]) -> dict[str, tuple[int, int]]:
     """Every beginning of at most `_OPENING` symbols -> the range of the sorted `strings` that begin with it."""
-    lasts = {string[:_OPENING]: at for at, string in enumerate(strings)}
+    lasts = dict(zip(map(itemgetter(slice(_OPENING)), strings), range(len(strings)), strict=True))
     ranges: dict[str, tuple[int, int]] = {}
     low = 0
     for opening, last in lasts.items():

@@ -36,10 +36,9 @@ class Spans:
     """Where the needles of a list meet the readings of a vocabulary."""
 
     def __init__(self, needles: Needles, index: Index) -> None:
-        self._needles = needles
         self._index = index
         codes = codes_of("".join(needles.strings))
-        sizes = np.array([len(string) for string in needles.strings], dtype=np.int64)
+        sizes = np.fromiter(map(len, needles.strings), dtype=np.int64, count=len(needles))
         ends = np.cumsum(sizes)
         hashes = Hashes(codes)
         self._look_up_rests(codes, sizes, ends, hashes)
@@ -88,14 +87,13 @@ class Spans:
         self._highs = highs[order]
         self._lengths = all_lengths[found][order].astype(np.int32)
 
-    def after(self, tail: str, waiting: bool) -> NDArray[np.int32]:
-        """The tokens that complete a needle begun in `tail`, in no order, perhaps repeated.
+    def after(self, ends: list[tuple[str, int, int]], waiting: bool) -> NDArray[np.int32]:
+        """The tokens that complete a needle begun in a tail, in no order, perhaps repeated.
 
-        Those that complete it by nothing but their edge are left out.
+        `ends` are the tail's (`Needles.ends`). Tokens that complete a needle by nothing but its edge are left out.
         """
         parts = []
-        for end in self._needles.ends(tail):
-            low, high = self._needles.range(end)
+        for end, low, high in ends:
             slots = len(end) * self._width
             first, beyond = self._slots.searchsorted((slots + low, slots + high)).tolist()
             if first + 1 == beyond:

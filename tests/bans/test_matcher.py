@@ -27,8 +27,8 @@ def illegal_pieces(matcher: Matcher, state: State, waiting: bool = True) -> set[
 
 # --- both readings of a word that stands complete -----------------------------------------------------------------
 
-VOCAB = Vocab([b"</s>", b"<pad>", b"cat", b" cat", b"cat.", b"alog", b".", b" ", b"\xe2", b"\x80\x8b", b"cat\xe2", b"ca",
-               b"t", b"\xff"], control=[1], end=[0])  # fmt: skip
+PIECES = [b"</s>", b"<pad>", b"cat", b" cat", b"cat.", b"alog", b".", b" ", b"\xe2", b"\x80\x8b", b"cat\xe2", b"ca"]
+VOCAB = Vocab([*PIECES, b"t", b"\xff"], control=[1], end=[0])
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,9 @@ def test_the_range_of_a_beginning(needles: list[str], beginning: str) -> None:
 
 @given(needles=strings, tail=streams)
 def test_the_ends_of_a_tail(needles: list[str], tail: str) -> None:
-    assert Needles(needles).ends(tail) == [
+    search = Needles(needles)
+    assert [search.range(end) for end, _, _ in search.ends(tail)] == [(a, b) for _, a, b in search.ends(tail)]
+    assert [end for end, _, _ in search.ends(tail)] == [
         tail[at:] for at in range(len(tail)) if any(n.startswith(tail[at:]) and n != tail[at:] for n in needles)
     ]
 
