@@ -69,9 +69,10 @@ class Hashes:
         np.cumsum(_mix(codes) * _powers(_BASE, len(codes)), out=self._sums[1:])
         self._shifts = _powers(_INVERSE, len(codes) + 1)
 
-    def __call__(self, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
+    def __call__(self, begins: NDArray[np.integer], ends: NDArray[np.integer]) -> NDArray[np.uint64]:
         """The hashes of `codes[begins[i]:ends[i]]`, `(n,)` uint64."""
-        return (self._sums[ends] - self._sums[begins]) * self._shifts[begins]
+        found: NDArray[np.uint64] = (self._sums[ends] - self._sums[begins]) * self._shifts[begins]
+        return found
 
 
 def prepend(symbol: str, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -179,7 +180,7 @@ class Index:
         return text_of(self.codes)
 
     def look_up(
-        self, hashes: NDArray[np.uint64], lengths: NDArray[np.int64]
+        self, hashes: NDArray[np.uint64], lengths: NDArray[np.integer]
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
         """Which strings begin a closed reading: their positions, and the ranges of `order` that begin so.
 

@@ -38,54 +38,52 @@ class Spans:
     def __init__(self, needles: Needles, index: Index) -> None:
         self._index = index
         codes = codes_of("".join(needles.strings))
-        sizes = np.fromiter(map(len, needles.strings), dtype=np.int64, count=len(needles))
-        ends = np.cumsum(sizes)
+        sizes = np.fromiter(map(len, needles.strings), dtype=np.int32, count=len(needles))
+        ends = np.cumsum(sizes, dtype=np.int32)
         hashes = Hashes(codes)
+        whole = hashes(ends - sizes, ends)
         self._look_up_rests(codes, sizes, ends, hashes)
-        self.inside = self._find_inside(codes, sizes, ends, hashes)
+        del hashes
+        self.inside = self._find_inside(codes[ends - sizes], codes[ends - 1], sizes, whole)
         """`inside[waiting][last]`: is a whole needle inside each token's reading, `(n_vocab,)` bool.
 
         `waiting` tells open readings (True) from closed ones, `last` is the kind of the symbol before.
         """
 
-    def _look_up_rests(self, codes: Codes, sizes: NDArray[np.int64], ends: NDArray[np.int64], hashes: Hashes) -> None:
-        """Fills the table of ranges: keys ascending, ranges of `index.order`, lengths of the rests."""
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        place = np.arange(len(codes))
-        cut = place - (ends - sizes)[owner]
+    def _look_up_rests(self, codes: Codes, sizes: NDArray[np.int32], ends: NDArray[np.int32], hashes: Hashes) -> None:
+        """Fills the table: slots (ascending), ranges of `index.order`, lengths of the rests."""
+        owner = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
         end = ends[owner]
-        before = np.zeros(len(codes), dtype=np.uint8)
         kinds = kinds_of(codes)
+        before = np.zeros_like(kinds)
         before[1:] = kinds[:-1]
         is_edge = codes == _EDGE
-        usable = cut > 0
-        usable[1:] &= ~is_edge[:-1]
-        usable &= ~(is_edge & (place == end - 1))
-
-        owners, cuts, keys, lengths = [], [], [], []
-
-        def add(chosen: NDArray[np.int64], skip: int, head: str) -> None:
-            found = hashes(chosen + skip, end[chosen])
-            owners.append(owner[chosen])
-            cuts.append(cut[chosen])
-            keys.append(prepend(head, found) if head else found)
-            lengths.append(end[chosen] - chosen - skip + len(head))
-
-        in_word = usable & (before == WORD)
-        add(np.flatnonzero(in_word & is_edge), 1, "")
-        add(np.flatnonzero(in_word & ~is_edge), 0, EDGE)
-        add(np.flatnonzero(usable & (before != WORD)), 0, "")
-        add(np.flatnonzero(usable & (before == SPACING)), 0, SPACE)
-
-        all_lengths = np.concatenate(lengths)
-        found, lows, highs = self._index.look_up(np.concatenate(keys), all_lengths)
+        usable = np.ones(len(codes), dtype=bool)
+        usable[ends - sizes] = False  # nothing is cut off
+        usable[1:] &= ~is_edge[:-1]  # a tail ends in a symbol of the text
+        usable[ends[is_edge[ends - 1]] - 1] = False  # the rest is only an edge
         self._width = len(sizes) + 1
-        slots = np.concatenate(cuts)[found] * self._width + np.concatenate(owners)[found]
+        rows: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]] = []
+
+        def look_up(where: NDArray[np.bool_], skip: int, head: str) -> None:
+            """Looks up `head` + the rests from `where` on, without their first `skip` symbols."""
+            cuts = np.flatnonzero(where & usable).astype(np.int32)
+            found = hashes(cuts + np.int32(skip), end[cuts])
+            lengths = end[cuts] - cuts + np.int32(len(head) - skip)
+            at, lows, highs = self._index.look_up(prepend(head, found) if head else found, lengths)
+            owners = owner[cuts[at]]
+            slots = (cuts[at] - (ends - sizes)[owners]).astype(np.int64) * self._width + owners
+            rows.append((slots, lows, highs, lengths[at]))
+
+        in_word = before == WORD
+        look_up(in_word & is_edge, 1, "")
+        look_up(in_word & ~is_edge, 0, EDGE)
+        look_up(~in_word, 0, "")
+        look_up(before == SPACING, 0, SPACE)
+        slots, self._lows, self._highs, self._lengths = (np.concatenate(column) for column in zip(*rows, strict=True))
         order = np.argsort(slots, kind="stable")
         self._slots = slots[order]
-        self._lows = lows[order]
-        self._highs = highs[order]
-        self._lengths = all_lengths[found][order].astype(np.int32)
+        self._lows, self._highs, self._lengths = self._lows[order], self._highs[order], self._lengths[order]
 
     def after(self, ends: list[tuple[str, int, int]], waiting: bool) -> NDArray[np.int32]:
         """The tokens that complete a needle begun in a tail, in no order, perhaps repeated.
@@ -122,21 +120,21 @@ class Spans:
         return self._index.order[ranks]
 
     def _find_inside(
-        self, codes: Codes, sizes: NDArray[np.int64], ends: NDArray[np.int64], hashes: Hashes
+        self, heads: Codes, tails: Codes, sizes: NDArray[np.int32], whole: NDArray[np.uint64]
     ) -> dict[bool, dict[int, NDArray[np.bool_]]]:
-        """For open and closed readings, and each kind of symbol before: is a whole needle inside the token?"""
+        """For open and closed readings, and each kind of symbol before: is a whole needle inside the token?
+
+        The needles are given by their first and last symbols, their lengths and hashes.
+        """
         index = self._index
         inside = {w: {k: np.zeros(len(index), dtype=bool) for k in (OTHER, WORD, SPACING)} for w in (True, False)}
         if not len(sizes):
             return inside
         owner = np.repeat(np.arange(len(index), dtype=np.int32), index.closes)
-        whole = hashes(ends - sizes, ends)
         readings = Hashes(index.codes)
-        heads = codes[ends - sizes]
-        closed = codes[ends - 1] == _EDGE
         edges = np.flatnonzero(index.codes == _EDGE)
         for is_left, is_right in ((True, True), (True, False), (False, True), (False, False)):
-            group = ((heads == _EDGE) == is_left) & (closed == is_right)
+            group = ((heads == _EDGE) == is_left) & ((tails == _EDGE) == is_right)
             places = edges if is_left else np.flatnonzero(_among(index.codes, heads[group]))
             room = index.starts[1:][owner[places]] - places
             for length in np.unique(sizes[group]).tolist():
