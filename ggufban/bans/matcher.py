@@ -308,6 +308,8 @@ class Matcher:
         """Whether the text may go on with `token`; with `waiting=False`, and might end after it."""
         if state.scope >= 0 or state.pending or self._is_slow:
             return self._legal_slowly(state, token, waiting)
+        if not 0 <= token < len(self.vocab.pieces):
+            self.vocab.piece(token)  # says what is wrong
         if token in self._banned[waiting]:
             return False
         if token in self._end:

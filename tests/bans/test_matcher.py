@@ -73,6 +73,9 @@ def test_tokens_that_say_nothing(cat: Matcher) -> None:
     assert cat.legal(state, 1, waiting=False)
     with pytest.raises(UsageError, match="outside this vocabulary"):
         cat.step(state, len(VOCAB))
+    for token in (-1, len(VOCAB)):
+        with pytest.raises(UsageError, match="outside this vocabulary"):
+            cat.legal(state, token)
 
 
 def test_states_are_values(cat: Matcher) -> None:
