@@ -14,7 +14,6 @@ Both are asked with `waiting=True` (a banned word at the very end of the text wa
 illegal as well.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +21,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ggufban.bans.alike_tokens import AlikeTokens
 from ggufban.bans.banlist import BanList
 from ggufban.bans.folding import EDGE, OTHER, SPACE, SPACING, WORD
 from ggufban.bans.grid import Grid
-from ggufban.bans.index import ALIKE, Index, index_of
+from ggufban.bans.index import index_of
 from ggufban.bans.language import Pattern
-from ggufban.bans.lookalikes import START, Alike, LookAlikes, is_mixed, script_bits
+from ggufban.bans.lookalikes import START, Alike
+from ggufban.bans.masks import ArrayCache, Base, joined
 from ggufban.bans.needles import Needles
 from ggufban.bans.reading import Reading, characters, read, read_characters
 from ggufban.bans.scope import Scope, Scripts
@@ -74,7 +75,8 @@ class State(NamedTuple):
     """At `loose`, what still matters to look-alikes; `widths` are then those of `alike.text`, which ends so."""
 
 
-_NONE = np.empty(0, dtype=np.int32)
+_READINGS = 20_000
+"""How many readings of tokens are remembered, for each kind of symbol before, before all are forgotten."""
 _CACHED_BYTES = 48 << 20
 """How much memory the arrays of `illegal` may take before the oldest are forgotten."""
 
@@ -101,7 +103,11 @@ class Matcher:
         self._needles = Needles(meanings.needles)
         self._index = index_of(vocab, bans.fold, cache_dir)
         self._spans = Spans(self._needles, self._index)
-        self._alike = _AlikeTokens(self, cache_dir) if bans.fold == "loose" and meanings.needles else None
+        self._alike = (
+            AlikeTokens(self, self._index, self._spans, cache_dir)
+            if bans.fold == "loose" and meanings.needles
+            else None
+        )
         self._regexes = meanings.regexes
         self._scripts = Scripts(meanings.scripts)
         self._tokens = meanings.tokens
@@ -112,8 +118,8 @@ class Matcher:
         self._texts = self._index.texts
         self._is_slow = bool(self._regexes) or self._alike is not None
         self._readings: tuple[dict[int, Reading], ...] = ({}, {}, {})
-        self._cache = _Cache(_CACHED_BYTES)
-        self._bases: dict[tuple[int, bool, bool, bool], _Base] = {}
+        self._cache = ArrayCache(_CACHED_BYTES)
+        self._bases: dict[tuple[int, bool, bool, bool], Base] = {}
         self._shared: set[int] = set()
         self._grids = [Grid(automaton, self._index) for _, automaton in self._regexes]
         self._scope_known: dict[int, list[int]] = {}
@@ -223,6 +229,8 @@ class Matcher:
         known = self._readings[state.last]
         reading = known.get(token)
         if reading is None:
+            if len(known) >= _READINGS:
+                known.clear()
             reading = known[token] = read(self.vocab.piece(token), state.last, self._level)
         return reading
 
@@ -437,7 +445,7 @@ class Matcher:
 
     def _illegal(self, state: State, waiting: bool) -> NDArray[np.int32]:
         if state.scope >= 0:
-            return self._of_these(state, self._scope_tokens(state.scope), waiting)
+            return self.of_these(state, self._scope_tokens(state.scope), waiting)
         if state.pending:
             return self._illegal_in_character(state, waiting)
         ends = self._needles.ends(state.tail)
@@ -454,10 +462,10 @@ class Matcher:
         for grid, (at, _) in zip(self._grids, state.automata, strict=True):
             parts.append(grid.refused(at, state.last, state.own, waiting))
         if self._alike is not None:
-            parts.append(self._alike.refused(state, waiting, _joined(base, parts)))
-        return _joined(base, parts)
+            parts.append(self._alike.refused(state, waiting, joined(base, parts)))
+        return joined(base, parts)
 
-    def _base(self, last: int, waiting: bool, is_ripe: bool, may_end: bool) -> "_Base":
+    def _base(self, last: int, waiting: bool, is_ripe: bool, may_end: bool) -> Base:
         """The tokens that are illegal whatever the tail is."""
         key = last, waiting, is_ripe, may_end
         base = self._bases.get(key)
@@ -469,11 +477,11 @@ class Matcher:
                 mask[self.vocab.end_ids] = True
                 if not waiting:
                     mask |= self._is_blank
-            base = self._bases[key] = _Base(mask)
+            base = self._bases[key] = Base(mask)
             self._shared.add(id(base.ids))
         return base
 
-    def _of_these(self, state: State, tokens: Iterable[int], waiting: bool) -> NDArray[np.int32]:
+    def of_these(self, state: State, tokens: Iterable[int], waiting: bool) -> NDArray[np.int32]:
         """Those of some tokens (ascending) that are illegal, asked one by one."""
         return np.array([token for token in tokens if not self.legal(state, token, waiting)], dtype=np.int32)
 
@@ -495,7 +503,7 @@ class Matcher:
             mask[self.illegal(cut, waiting)] = True
             mask &= self._is_text | self._banned_masks[waiting]
         mask[self._index.ragged] = False
-        mask[self._of_these(state, self._index.ragged.tolist(), waiting)] = True
+        mask[self.of_these(state, self._index.ragged.tolist(), waiting)] = True
         mask[self.vocab.end_ids] = not self.end_legal(state)
         mask[list(self._tokens)] = True
         return np.flatnonzero(mask).astype(np.int32)
@@ -507,140 +515,3 @@ class Matcher:
         if known is None:
             known = self._scope_known[scope] = self._scope.finishing(scope, self.vocab.pieces)
         return known
-
-
-class _AlikeTokens:
-    """Which tokens are illegal by look-alikes alone: few, so that nearly all can be asked one by one."""
-
-    def __init__(self, matcher: Matcher, cache_dir: Path | None) -> None:
-        self._matcher = matcher
-        self.search = LookAlikes(matcher.bans.meanings.needles)
-        index = index_of(matcher.vocab, ALIKE, cache_dir)
-        self._spans = Spans(self.search.needles, index)
-        self._heads, self._is_mixed = _scripts_of_tokens(matcher._index)
-        self._inside: dict[tuple[int, int, bool], NDArray[np.int32]] = {}
-
-    def refused(self, state: State, waiting: bool, known: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The tokens that complete a match of look-alikes, except those in `known`, ascending.
-
-        Those that complete it by nothing but their edge are left out.
-        """
-        alike = state.alike
-        mixes = self._is_mixed
-        if state.last == WORD:
-            mixes = mixes | _IS_MIXED[self._heads | alike.scripts]
-        suspects = self._spans.after(self.search.needles.ends(self.search.tail(alike)), waiting)
-        if not self.search.has_mixed(alike):
-            suspects = suspects[mixes[suspects]]
-        suspects = np.setdiff1d(suspects, known)
-        parts = [
-            self._inside_words(state, waiting),
-            self._matcher._of_these(state, suspects.tolist(), waiting),
-        ]
-        if alike.omens:
-            parts.append(np.flatnonzero(_IS_MIXED[self._heads | alike.scripts]).astype(np.int32))
-        return np.concatenate(parts)
-
-    def _inside_words(self, state: State, waiting: bool) -> NDArray[np.int32]:
-        """The tokens with a whole match of look-alikes inside, whatever the tail is."""
-        scripts = state.alike.scripts if state.last == WORD else 0
-        key = state.last, scripts, waiting
-        found = self._inside.get(key)
-        if found is None:
-            matcher = self._matcher
-            bare = matcher.start(chat=True)._replace(
-                last=state.last, own=True, scope=-1, alike=START._replace(scripts=scripts)
-            )
-            suspects = np.flatnonzero(
-                self._spans.inside[waiting][state.last] & ~matcher._spans.inside[waiting][state.last]
-            )
-            found = self._inside[key] = matcher._of_these(bare, suspects.tolist(), waiting)
-        return found
-
-
-_IS_MIXED = np.array([is_mixed(bits) for bits in range(8)])
-
-
-def _scripts_of_tokens(index: Index) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The scripts (as bits) in the word each token begins with, and whether it has a mixed word of its own."""
-    bits = np.zeros(0x110000, dtype=np.uint8)
-    present = np.unique(index.codes)
-    bits[present] = [0 if 0xD800 <= code <= 0xDFFF else script_bits[chr(code)] for code in present.tolist()]
-    heads = np.zeros(len(index), dtype=np.uint8)
-    mixed = np.zeros(len(index), dtype=bool)
-    edge = ord(EDGE)
-    word = np.cumsum(index.codes == edge)  # a number for every stretch between edges
-    owner = np.repeat(np.arange(len(index)), index.closes)
-    begins = np.flatnonzero(np.diff(word * (len(index) + 1) + owner, prepend=-1))
-    if len(begins):
-        together = np.bitwise_or.reduceat(bits[index.codes], begins)
-        mixed[owner[begins[_IS_MIXED[together]]]] = True
-        first = (begins == index.starts[owner[begins]]) & (index.codes[begins] == edge)
-        heads[owner[begins[first]]] = together[first]
-    return heads, mixed
-
-
-class _Base:
-    """A set of tokens as a mask, and as ids that many states share."""
-
-    def __init__(self, mask: NDArray[np.bool_]) -> None:
-        self.mask = mask
-        self.ids = np.flatnonzero(mask).astype(np.int32)
-        self.ids.flags.writeable = False
-
-
-def _joined(base: _Base, parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
-    """The ids of `base` and of `parts`, ascending; `base.ids` itself if the parts add nothing."""
-    extra = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else _NONE
-    if len(extra):
-        extra = extra[~base.mask[extra]]
-    if not len(extra):
-        return base.ids
-    if len(extra) > 1:
-        extra.sort()
-        extra = extra[np.append(extra[1:] != extra[:-1], True)]
-    ids = base.ids
-    places = ids.searchsorted(extra)
-    joined = np.empty(len(ids) + len(extra), dtype=np.int32)
-    if len(extra) <= 16:  # a few long stretches are copied faster than a mask is made
-        begin = 0
-        for at, (place, token) in enumerate(zip(places.tolist(), extra.tolist(), strict=True)):
-            joined[begin + at : place + at] = ids[begin:place]
-            joined[place + at] = token
-            begin = place
-        joined[begin + len(extra) :] = ids[begin:]
-    else:
-        places += np.arange(len(extra))
-        rest = np.ones(len(joined), dtype=bool)
-        rest[places] = False
-        joined[places] = extra
-        joined[rest] = ids
-    return joined
-
-
-class _Cache:
-    """Arrays by key, the least recently used forgotten when they take too much memory."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._arrays: OrderedDict[tuple[object, ...], tuple[int, NDArray[np.int32]]] = OrderedDict()
-
-    def get(self, key: tuple[object, ...]) -> NDArray[np.int32] | None:
-        found = self._arrays.get(key)
-        if found is None:
-            return None
-        self._arrays.move_to_end(key)
-        return found[1]
-
-    def clear(self) -> None:
-        self._arrays.clear()
-        self._size = 0
-
-    def put(self, key: tuple[object, ...], array: NDArray[np.int32], shared: bool) -> None:
-        array.flags.writeable = False
-        size = 400 + (0 if shared else array.nbytes)
-        self._arrays[key] = size, array
-        self._size += size
-        while self._size > self._limit:
-            self._size -= self._arrays.popitem(last=False)[1][0]
