@@ -112,7 +112,7 @@ class _Collector:
         self._compare = PairScanner(len(vocab))
         self._observer = Observer(vocab, top)
         self._most = worst
-        self._heap: list[tuple[float, int, Difference]] = []
+        self._heap: list[tuple[tuple[float, float, int], Difference]] = []
         self._numbers: list[tuple[float, ...]] = []
         self.at: list[int] = []
 
@@ -136,9 +136,10 @@ class _Collector:
             )
         )
         full = len(self._heap) == self._most
-        if self._most and not (full and pair.kl <= self._heap[0][0]):
+        place = pair.kl, pair.js, -at  # a place that settings make infinite is told from others by JS
+        if self._most and not (full and place < self._heap[0][0]):
             found = Difference(at, pair.kl, self._step(base, token), self._step(other, token))
-            (heapq.heappushpop if full else heapq.heappush)(self._heap, (pair.kl, -at, found))
+            (heapq.heappushpop if full else heapq.heappush)(self._heap, (place, found))
 
     def _step(self, row: NDArray[np.float32], token: int) -> Step:
         return self._observer.step(self._observer.look(row), token, float(row[token]), rank_of(row, token))
@@ -149,4 +150,4 @@ class _Collector:
 
     def worst(self) -> tuple[Difference, ...]:
         """The places of the greatest divergence, the worst first."""
-        return tuple(entry[2] for entry in sorted(self._heap, reverse=True, key=lambda entry: entry[:2]))
+        return tuple(found for _, found in sorted(self._heap, reverse=True, key=lambda entry: entry[0]))

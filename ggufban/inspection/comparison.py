@@ -132,10 +132,22 @@ _OURS = {
 }  # fmt: skip
 
 
+_PERPLEXITIES = (
+    "Mean PPL(Q)",
+    "Mean PPL(base)",
+    "Cor(ln(PPL(Q)), ln(PPL(base)))",
+    "Mean ln(PPL(Q)/PPL(base))",
+    "Mean PPL(Q)/PPL(base)",
+    "Mean PPL(Q)-PPL(base)",
+)
+
+
 def _mean(values: NDArray[np.float64]) -> Figure:
     """The mean and its standard error; llama.cpp's, which has none for ten values or fewer."""
     count, mean = len(values), float(values.mean())
-    if count <= 10 or not math.isfinite(mean):
+    if not math.isfinite(mean):
+        return Figure(mean)
+    if count <= 10:
         return Figure(mean, 0.0)
     return Figure(mean, math.sqrt(max(0.0, float((values * values).mean()) - mean * mean) / (count - 1)))
 
@@ -154,20 +166,24 @@ def _perplexities(nll: NDArray[np.float64], base: NDArray[np.float64]) -> dict[s
     (q, error_q), (b, error_b) = ((mean, error or 0.0) for mean, error in (_mean(nll), _mean(base)))
     count = len(nll)
     covariance = 0.0
-    if count >= 10 and math.isfinite(q) and math.isfinite(b):
+    if count >= 10 and math.isfinite(q + b):
         covariance = (float((nll * base).mean()) - q * b) / (count - 1)
     ppl_q, ppl_b, ratio = _exp(q), _exp(b), _exp(q - b)
     log_error = math.sqrt(max(0.0, error_q**2 + error_b**2 - 2 * covariance))
     spread = (ppl_q * error_q) ** 2 + (ppl_b * error_b) ** 2 - 2 * ppl_q * ppl_b * covariance
     both = error_q * error_b
-    return {
-        "Mean PPL(Q)": Figure(ppl_q, ppl_q * error_q),
-        "Mean PPL(base)": Figure(ppl_b, ppl_b * error_b),
-        "Cor(ln(PPL(Q)), ln(PPL(base)))": Figure(covariance / both if both else math.nan),
-        "Mean ln(PPL(Q)/PPL(base))": Figure(q - b, log_error),
-        "Mean PPL(Q)/PPL(base)": Figure(ratio, ratio * log_error),
-        "Mean PPL(Q)-PPL(base)": Figure(ppl_q - ppl_b, math.sqrt(spread) if spread > 0 else 0.0),
-    }
+    if not math.isfinite(q + b):  # a token that one of them rules out
+        values = (ppl_q, ppl_b, math.nan, q - b, ratio, ppl_q - ppl_b)
+        return dict(zip(_PERPLEXITIES, map(Figure, values), strict=True))
+    figures = (
+        Figure(ppl_q, ppl_q * error_q),
+        Figure(ppl_b, ppl_b * error_b),
+        Figure(covariance / both if both else math.nan),
+        Figure(q - b, log_error),
+        Figure(ratio, ratio * log_error),
+        Figure(ppl_q - ppl_b, math.sqrt(spread) if spread > 0 else 0.0),
+    )
+    return dict(zip(_PERPLEXITIES, figures, strict=True))
 
 
 def _exp(x: float) -> float:

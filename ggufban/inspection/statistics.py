@@ -61,7 +61,8 @@ class RowScanner:
         np.subtract(logits, maximum, out=d, dtype=np.float64)  # a float32 row less a float is float32
         np.exp(d, out=e)
         z = float(np.dot(e, self._ones))
-        mean = float(np.dot(e, d)) / z
+        with np.errstate(invalid="ignore"):
+            mean = float(np.dot(e, d)) / z
         if math.isnan(mean):  # 0 · -inf: only then is it worth a pass to find the entries of -inf
             d[np.isneginf(d)] = 0.0
             mean = float(np.dot(e, d)) / z

@@ -29,6 +29,9 @@ __all__ = ["TermMass", "TermOccurrences", "TermWatcher", "first_tokens", "occurr
 BLOCK = 16
 """Places in one block of the bootstrap."""
 
+FLOOR = 1e-9
+"""A mass below this counts as this: a setting may leave a term none at all, whose log-odds are -inf."""
+
 
 def first_tokens(engine: RowSource, terms: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """For each term the tokens with which it begins: of itself, and of itself after a space."""
@@ -98,8 +101,7 @@ class TermWatcher:
 
 
 def _log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    tiny = np.finfo(np.float64).tiny
-    odds: NDArray[np.float64] = np.log(np.maximum(p, tiny)) - np.log(np.maximum(1.0 - p, tiny))
+    odds: NDArray[np.float64] = np.log(np.maximum(p, FLOOR)) - np.log(np.maximum(1.0 - p, FLOOR))
     return odds
 
 

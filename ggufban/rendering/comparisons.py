@@ -24,6 +24,11 @@ def comparison_text(found: Comparison, names: Names | None = None) -> str:
     lines = [f"base          {found.base}", f"Q             {found.other}"]
     lines += [f"tokens        {len(found.at):,} compared of {len(found.tokens):,}, protocol {found.protocol}", ""]
     lines += [f"{name:<31} {_figure(name, figure)}" for name, figure in found.figures().items()]
+    if not math.isfinite(found.figures()["Mean KLD"].value):
+        lines += [
+            "",
+            "KLD is infinite where Q rules out what the base allows: see reverse KLD, JS and total variation.",
+        ]
     rows = [
         [f"{b.low:g} to {b.high:g}", f"{b.tokens:,}", number(b.kl, 4), f"{100 * b.same_top:.1f} %"]
         for b in found.by_confidence()
@@ -147,7 +152,7 @@ def terms_text(masses: Sequence[TermMass], said: Sequence[TermOccurrences]) -> s
 
 
 def _moved(m: TermMass) -> str:
-    return "up" if m.low > 0 else "down" if m.high < 0 else "no clear change"
+    return "up" if m.low > 0 else "down" if m.high < 0 else "unclear"
 
 
 def terms_json(masses: Sequence[TermMass], said: Sequence[TermOccurrences]) -> dict[str, Any]:

@@ -98,19 +98,16 @@ def token_table(trace: Trace, names: Names | None = None) -> str:
 
 
 def derailment_text(trace: Trace, found: Sequence[Derailment], size: int, threshold: float, count: int = 5) -> str:
-    """Where the text stands out, or that it does not, and what the threshold means."""
+    """Where the text stands out, or that it does not."""
     scored = trace.summary().tokens
     if scored < 2 * size:
         return f"derailment    the text is too short to be compared with itself in windows of {size} tokens"
     if not found:
         return (
-            f"derailment    none: no {size} tokens in a row are more than {threshold:g} deviations above the text's "
-            "median"
+            f"derailment    none: no {size} tokens in a row are more than {threshold:g} deviations above the median"
         )
-    lines = [
-        f"derailment    {len(found)} stretches of {size} tokens and more are above {threshold:g} robust deviations "
-        "of the text's own windows"
-    ]
+    stretches = "1 stretch stands" if len(found) == 1 else f"{len(found)} stretches stand"
+    lines = [f"derailment    {stretches} out: {size} tokens in a row more than {threshold:g} deviations up"]
     for d in found[:count]:
         doubt = "and it was unsure there" if d.entropy > trace.summary().mean_entropy else "and it had felt sure"
         quote = clip(show_text("".join(step.text for step in trace.steps[d.begin : d.end]).strip()), 60)
