@@ -23,7 +23,7 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "generate": "Write text in which banned words cannot appear.",
     "inspect": "Show what the model wants to say next, and why it said what it said.",
-    "score": "Show how probable a given text is, token by token, and what a context changes.",
+    "score": "Show how probable a given text is, and what a context changes.",
     "compare": "Compare two models, or two settings, on one text.",
     "sweep": "Show what temperature, top-k, top-p and min-p do to one distribution.",
     "models": "List, fetch and describe models.",

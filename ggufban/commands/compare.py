@@ -27,17 +27,23 @@ from ggufban.rendering.comparisons import (
 __all__ = ["command"]
 
 EPILOG = f"""\b
-What the figures mean. Names and conventions are those of llama-perplexity --kl-divergence; per token, natural
-logarithms. The first model is the base, the second Q.
-  KLD           KL(base || Q): what is lost by using Q where the base is right; 0 where they agree
-  Δp            the probability of the text's token under Q less that under the base
-  Same top p    how often both have the same first choice
-  overlap       the share of the ten best tokens that both have; rank-biased overlap weighs first ranks more
-  ±             one standard error, as if tokens were independent of each other: a lower bound
+What the figures mean. Names and conventions are those of llama-perplexity
+--kl-divergence; per token, natural logarithms. The first model is the base,
+the second Q.
+  KLD          KL(base || Q): what is lost by using Q where the base is right
+  Δp           probability of the text's token under Q less under the base
+  Same top p   how often both have the same first choice
+  overlap      the share of the ten best tokens that both have; rank-biased
+               overlap weighs the first ranks more
+  ±            one standard error, as if tokens were independent of each
+               other: the true one is rather greater
 
-With different vocabularies the tokens have no common ground: losses are summed between the bytes at which both
-models end a token. --terms says how the probability of a domain's words moved: mass is that of the tokens with
-which the words begin, over all places of the text; the interval is a bootstrap over blocks of 16 places.
+\b
+With different vocabularies tokens have no common ground: losses are summed
+between the bytes at which both models end a token. --terms says how the
+probability of a domain's words moved: mass is that of the tokens with which
+the words begin, over all places of the text; the interval is a bootstrap
+over blocks of 16 places.
 
 {CAVEATS}"""
 
@@ -65,7 +71,7 @@ which the words begin, over all places of the text; the interval is a bootstrap 
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @engine_options
 def command(**options: Any) -> int:
-    r"""Compare two models, or two settings, on one text.
+    """Compare two models, or two settings, on one text.
 
     \b
     Examples:

@@ -30,15 +30,25 @@ from ggufban.rendering.traces import read_trace
 __all__ = ["command"]
 
 EPILOG = f"""\b
-What the columns mean. Probability, logit, rank and entropy (H, in nats) are the model's own: raw logits at
-temperature 1, before any ban or filter. With -n, "-> 0.21" and "drawn 0.21" are probabilities at the draw, after bans
-and filters; "removed by" names the stage that took a candidate away; "by 0.4032" is the random number that chose;
-"bans took" is the probability that bans removed here.
---watch gives the probability that the text goes on with a word, written as it is or after a space: the product over
-its tokens, each evaluated by the model. It counts the beginning of longer words too, and no other way of cutting
-the word into tokens.
---samples draws N answers, takes those together whose normalized text is equal (first line, case, articles,
-punctuation), and gives the entropy over these groups: 0 all agree, ln N none does. It is for short answers.
+What the columns mean. Probability, logit, rank and entropy (H, in nats) are
+the model's own: raw logits at temperature 1, before any ban or filter.
+With -n:
+  -> 0.21        the probability at the draw, after bans and filters
+  removed by     the stage that took a candidate away
+  drawn … by …   the probability of the token at the draw, and the random
+                 number that chose it
+  bans took      the probability that bans removed here
+
+\b
+--watch gives the probability that the text goes on with a word, written as
+it is or after a space: the product over its tokens, each evaluated by the
+model. It counts the beginning of longer words too, and no other way of
+cutting the word into tokens.
+
+\b
+--samples draws N answers, takes those together whose normalized text is
+equal (first line, case, articles, punctuation), and gives the entropy over
+these groups: 0 all agree, ln N none does. It is for short answers.
 
 {CAVEATS}"""
 
@@ -71,7 +81,7 @@ punctuation), and gives the entropy over these groups: 0 all agree, ln N none do
 @sampling_options
 @model_options
 def command(**options: Any) -> int:
-    r"""Show what the model wants to say next, and why it said what it said.
+    """Show what the model wants to say next, and why it said what it said.
 
     \b
     Examples:

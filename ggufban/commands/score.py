@@ -29,14 +29,19 @@ __all__ = ["command"]
 
 EPILOG = f"""\b
 What the figures mean. Logarithms are natural; bits are surprisals, -log2 p.
-  perplexity    exp of the mean loss: as uncertain as a choice among so many equal tokens. It belongs to one
-                tokenizer and one protocol; between vocabularies compare bits a byte.
-  derailment    a run of --derail-window tokens whose mean surprisal is more than --derail-above robust
-                standard deviations above the median run of the same text. 3 is one in 740 if runs were normally
-                distributed, which they are not quite: take the list as places to read first.
-  verdict       of a context: helped or misled if it changed the probability of the answer by a factor of two or
-                more, and by more than its tokens disagree with each other; else ignored. Whether the answer is
-                true is yours to know: "helped" on a wrong answer says that the context is where it comes from.
+  perplexity   exp of the mean loss: as uncertain as a choice among so many
+               equal tokens. It belongs to one tokenizer and one protocol;
+               between vocabularies compare bits a byte.
+  derailment   a run of --derail-window tokens whose mean surprisal is more
+               than --derail-above robust standard deviations above the
+               median run of the same text. 3 is one run in 740 if runs were
+               normally distributed, which they are not quite: take the list
+               as places to read first.
+  verdict      of a context: helped or misled if it changed the probability
+               of the answer by a factor of two or more, and by more than
+               its tokens disagree with each other; else ignored. Whether
+               the answer is true is yours to know: "helped" on a wrong
+               answer says that the context is where it comes from.
 
 {CAVEATS}"""
 
@@ -61,7 +66,7 @@ What the figures mean. Logarithms are natural; bits are surprisals, -log2 p.
 @view_options
 @model_options
 def command(**options: Any) -> int:
-    r"""Show how probable a given text is, token by token, and what a context changes.
+    """Show how probable a given text is, and what a context changes.
 
     \b
     Examples:

@@ -22,9 +22,13 @@ DEFAULTS: dict[str, list[float]] = {
 """What is swept, each by itself, if no grid is given."""
 
 EPILOG = f"""\b
-What the columns mean. left: tokens that can still be drawn; kept: the model's own probability of all of them;
-H: entropy of the draw in nats; choices: exp(H), among how many equal tokens the draw is as uncertain; p(word): the
-probability of drawing the first token of a word. Filters act in llama.cpp's order: top-k, top-p, min-p, temperature.
+What the columns mean:
+  left      tokens that can still be drawn
+  kept      the model's own probability of all of them
+  H         entropy of the draw, in nats
+  choices   exp(H): among how many equal tokens the draw is as uncertain
+  p(word)   the probability of drawing the first token of a word
+Filters act in llama.cpp's order: top-k, top-p, min-p, temperature.
 
 {CAVEATS}"""
 
@@ -42,7 +46,7 @@ probability of drawing the first token of a word. Filters act in llama.cpp's ord
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one object a setting.")
 @model_options
 def command(**options: Any) -> int:
-    r"""Show what temperature, top-k, top-p and min-p do to one distribution.
+    """Show what temperature, top-k, top-p and min-p do to one distribution.
 
     \b
     Examples:

@@ -29,11 +29,17 @@ __all__ = [
 ]
 
 CAVEATS = """\b
-What this cannot say. Probabilities are statistics of the texts that the model was trained on:
-  a probable statement need not be true, and an improbable one need not be false;
-  a model may be sure and wrong: such errors have a low entropy, and nothing here shows them;
-  a high logit is neither importance nor a reason: it is what comes out, not why;
-  raw logits depend on the model's scale: compare probabilities, differences or ranks."""
+What this cannot say. Probabilities are statistics of the texts that the
+model was trained on.
+  A probable statement need not be true, nor an improbable one false.
+  A model may be sure and wrong: such errors have a low entropy, and nothing
+  here shows them.
+  A high logit is neither importance nor a reason: it is what comes out, not
+  why.
+  Raw logits depend on a model's scale: compare probabilities, differences
+  or ranks."""
+"""Said by every command that shows a model's figures."""
+
 
 _VIEWS = (
     click.option("--color", "shade", type=click.Choice(list(METRICS)), help="Show the text shaded by a metric."),
