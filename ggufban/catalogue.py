@@ -22,7 +22,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -314,11 +314,11 @@ def _pip() -> list[str]:
 
 def _largest(folder: Path) -> int:
     size = 0
-    for path in folder.rglob("*"):
-        try:
-            size = max(size, path.stat().st_size)
-        except OSError:  # pip has just moved or removed it
-            continue
+    # Not rglob: pip removes folders while we look, which os.walk passes over and rglob does not.
+    for parent, _, files in os.walk(folder):
+        for file in files:
+            with suppress(OSError):  # the file has gone
+                size = max(size, Path(parent, file).stat().st_size)
     return size
 
 

@@ -340,6 +340,27 @@ def test_uv_brings_a_pip(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert fetch("tiny").read_bytes() == b"weights"
 
 
+def test_looking_on_while_pip_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "gone" / "x", b"55555")
+    put(tmp_path / "here" / "gone", b"4444")
+    put(tmp_path / "here" / "large", b"333")
+    put(tmp_path / "here" / "small", b"1")
+
+    def vanish(module: object, name: str) -> None:
+        real = getattr(module, name)
+
+        def look(path: Path | str, *args: object, **settings: object) -> object:
+            if Path(path).name == "gone":
+                raise FileNotFoundError(2, "No such file or directory")
+            return real(path, *args, **settings)
+
+        monkeypatch.setattr(module, name, look)
+
+    vanish(os, "scandir")
+    vanish(Path, "stat")
+    assert catalogue._largest(tmp_path) == 3
+
+
 # -- names and paths ----------------------------------------------------------------------------------------------
 
 
