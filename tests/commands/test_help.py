@@ -41,7 +41,7 @@ def test_help_says_everything(context: click.Context) -> None:
     assert f"\n    {context.command_path}" in help  # an example of this very command, its line unbroken
     assert "\b" not in help
     assert "\\b" not in help
-    assert all(len(line) <= 100 for line in help.splitlines())
+    assert max(map(len, help.splitlines())) <= 120  # explanations that keep their lines are written wide
     for parameter in command.params:
         if not isinstance(parameter, click.Option):
             continue
@@ -69,7 +69,7 @@ def test_the_list_says_the_first_line_of_each(name: str, run: Run) -> None:
     result = run(name, "-h")
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(f"Usage: ggufban {name} ")
-    assert f"  {COMMANDS[name]}\n" in result.out
+    assert f" {COMMANDS[name]} " in " ".join(result.out.split())
 
 
 def test_a_name_that_is_no_command(run: Run) -> None:
