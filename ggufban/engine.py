@@ -35,7 +35,7 @@ from ggufban.errors import ContextFullError, ModelError, ModelFileError, Paramet
 from ggufban.header import check_file
 from ggufban.vocab import Vocab
 
-__all__ = ["Engine", "EngineWarning", "SavedState", "system_info"]
+__all__ = ["Engine", "EngineWarning", "SavedState", "system_info", "vocab_of"]
 
 _LOG_LEVEL_ERROR = 4  # of ggml.h
 _CHECKPOINTS = 8
@@ -64,6 +64,34 @@ class _Sequence:
         self.chunks: list[int] = []  # where each evaluated batch began, to evaluate again alike
         self.row: int | None = None  # which row of the last decode holds this text's logits
         self.checkpoints: dict[int, bytes] = {}  # position -> state, oldest first
+
+
+def vocab_of(llama: Any) -> Vocab:
+    """The vocabulary of a `llama_cpp.Llama`, read from llama.cpp (a second for 262,144 tokens)."""
+    return _read_vocab(llama_cpp.llama_model_get_vocab(llama._model.model))
+
+
+def _read_vocab(pointer: Any) -> Vocab:
+    attr, is_eog, to_piece = (
+        llama_cpp.llama_vocab_get_attr,
+        llama_cpp.llama_vocab_is_eog,
+        llama_cpp.llama_token_to_piece,
+    )
+    hidden = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+    tokens = range(llama_cpp.llama_vocab_n_tokens(pointer))
+    buffer = ctypes.create_string_buffer(256)
+    pieces = []
+    for token in tokens:
+        size = to_piece(pointer, token, buffer, len(buffer), 0, False)
+        if size < 0:
+            buffer = ctypes.create_string_buffer(-size)
+            size = to_piece(pointer, token, buffer, len(buffer), 0, False)
+        pieces.append(buffer.raw[:size])
+    return Vocab(
+        pieces,
+        control=[token for token in tokens if attr(pointer, token) & hidden],
+        end=[token for token in tokens if is_eog(pointer, token)],
+    )
 
 
 class Engine:
@@ -164,25 +192,7 @@ class Engine:
     @cached_property
     def vocab(self) -> Vocab:
         """Every token's bytes and kind, read from llama.cpp once (a second for 262,144 tokens)."""
-        attr, is_eog = llama_cpp.llama_vocab_get_attr, llama_cpp.llama_vocab_is_eog
-        hidden = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
-        pointer, tokens = self._vocab_pointer, range(self.n_vocab)
-        buffer = ctypes.create_string_buffer(256)
-        to_piece = llama_cpp.llama_token_to_piece
-        pieces = []
-        for token in tokens:
-            size = to_piece(pointer, token, buffer, 256, 0, False)
-            pieces.append(buffer.raw[:size] if size >= 0 else self._long_piece(token, -size))
-        return Vocab(
-            pieces,
-            control=[token for token in tokens if attr(pointer, token) & hidden],
-            end=[token for token in tokens if is_eog(pointer, token)],
-        )
-
-    def _long_piece(self, token: int, size: int) -> bytes:
-        buffer = ctypes.create_string_buffer(size)
-        llama_cpp.llama_token_to_piece(self._vocab_pointer, token, buffer, size, 0, False)
-        return buffer.raw
+        return _read_vocab(self._vocab_pointer)
 
     def is_end(self, token: int) -> bool:
         """Whether generation ends at this token."""
