@@ -26,6 +26,8 @@ COMMANDS = {
     "score": "Show how probable a given text is, and what a context changes.",
     "compare": "Compare two models, or two settings, on one text.",
     "sweep": "Show what temperature, top-k, top-p and min-p do to one distribution.",
+    "check": "Find what a ban list bans, in any text.",
+    "bans": "Show what a ban list means.",
     "models": "List, fetch and describe models.",
     "doctor": "Say what runs here, and test it.",
 }

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-__all__ = ["count_bar", "download_bar"]
+__all__ = ["ReadingBar", "count_bar", "download_bar"]
 
 
 @contextmanager
@@ -61,3 +61,35 @@ def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if drawn:
             click.echo(f"\r{'':<78}\r", nl=False, err=True)
+
+
+class ReadingBar:
+    """How far a file has been read: drawn on a terminal, once it has lasted two seconds.
+
+    `total` is in bytes, 0 if it is not known.
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total = what, total
+        self._is_shown = sys.stderr.isatty()
+        self._began = self._drawn = time.monotonic()
+        self._width = 0
+
+    def update(self, done: int) -> None:
+        """Draw it anew, at most five times a second."""
+        now = time.monotonic()
+        if not self._is_shown or now - self._began < 2 or now - self._drawn < 0.2:
+            return
+        self._drawn = now
+        text = f"{self._what} {done / 1e6:,.0f} MB"
+        if self._total:
+            left = (now - self._began) / max(done, 1) * max(0, self._total - done)
+            text = f"{self._what} {done / 1e6:,.0f}/{self._total / 1e6:,.0f} MB, {left:.0f} s left"
+        click.echo("\r" + text.ljust(self._width), nl=False, err=True)
+        self._width = len(text)
+
+    def clear(self) -> None:
+        """Wipe it from the terminal, before something else is printed there."""
+        if self._width:
+            click.echo("\r" + " " * self._width + "\r", nl=False, err=True)
+            self._width = 0

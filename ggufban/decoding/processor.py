@@ -172,11 +172,11 @@ class BanLogitsProcessor:
             self._begin(ids)
         elif self.error is not None:
             raise self.error
-        elif not self._go_on(known, int(ids[known])):
+        elif not self._go_on(known, token := int(ids[known])):
             if same and known == len(self._ids):
                 raise BannedError(
-                    f"the illegal token {int(ids[known])} ({self._vocab.piece(int(ids[known]))!r}) was drawn: the scores "
-                    "were changed after they were judged, or an interrupt kept them from being judged"
+                    f"the illegal token {token} ({self._vocab.piece(token)!r}) was drawn: the scores were changed "
+                    "after they were judged, or an interrupt kept them from being judged"
                 )
             self._begin(ids)
         self._ids = ids

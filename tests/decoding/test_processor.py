@@ -274,7 +274,7 @@ PROMPT = "The capital of France is"
 def texts_of(llama: llama_cpp.Llama, processor: Any, n: int, **options: Any) -> Iterator[str]:
     """The same completion in every way that llama-cpp-python has to give it."""
     options = {"max_tokens": n, "logits_processor": processor, **options}
-    yield llama.create_completion(PROMPT, **options)["choices"][0]["text"]
+    yield complete(llama, **options)
     parts = llama.create_completion(PROMPT, stream=True, **options)
     yield "".join(part["choices"][0]["text"] for part in parts)
     llama.set_seed(options.pop("seed"))
@@ -283,6 +283,10 @@ def texts_of(llama: llama_cpp.Llama, processor: Any, n: int, **options: Any) -> 
     options["temp"] = options.pop("temperature")
     drawn = list(itertools.islice(llama.generate(prompt, **options), n))
     yield llama.detokenize(drawn).decode("utf-8", "ignore")
+
+
+def complete(llama: llama_cpp.Llama, **options: Any) -> str:
+    return llama.create_completion(PROMPT, **options)["choices"][0]["text"]
 
 
 @pytest.mark.parametrize("lines", [SHORT, LONG], ids=["1", "2000"])
@@ -297,17 +301,15 @@ def test_no_text_holds_a_match(llama: llama_cpp.Llama, lines: list[str]) -> None
 
 
 def test_without_the_processor_the_search_finds_something(llama: llama_cpp.Llama) -> None:
-    text = llama.create_completion(PROMPT, max_tokens=16, temperature=0.0)["choices"][0]["text"]
+    text = complete(llama, max_tokens=16, temperature=0.0)
     assert search(LONG).search(text)
 
 
 def test_the_processor_changes_nothing_else(smollm2_llama: llama_cpp.Llama) -> None:
     options = {"max_tokens": 12, "temperature": 0.8, "seed": 3}
-    free = smollm2_llama.create_completion(PROMPT, **options)["choices"][0]["text"]
+    free = complete(smollm2_llama, **options)
     processor = BanLogitsProcessor(BanList(["zyzzyva"]), smollm2_llama)
-    assert (
-        smollm2_llama.create_completion(PROMPT, logits_processor=processor, **options)["choices"][0]["text"] == free
-    )
+    assert complete(smollm2_llama, logits_processor=processor, **options) == free
 
 
 def test_a_word_begun_in_the_prompt_is_not_finished(smollm2_llama: llama_cpp.Llama) -> None:
@@ -342,7 +344,7 @@ def test_it_works_beside_logit_bias_where_a_list_does_not(smollm2_llama: llama_c
     dot = smollm2_llama.tokenize(b".", add_bos=False)[0]
     for with_bias in ({}, {"logit_bias": {dot: 100.0}}, {"logit_bias": {str(dot): -100.0}}):
         options = {"max_tokens": 6, "temperature": 0.0, **with_bias}
-        text = smollm2_llama.create_completion(PROMPT, logits_processor=processor, **options)["choices"][0]["text"]
+        text = complete(smollm2_llama, logits_processor=processor, **options)
         assert "Paris" not in text
         assert (text == "......") == (with_bias.get("logit_bias", {}).get(dot) == 100.0)
     in_a_list = llama_cpp.LogitsProcessorList([processor])
@@ -362,7 +364,7 @@ def test_an_error_in_the_middle_ends_the_text(smollm2_llama: llama_cpp.Llama, te
     assert out["usage"]["completion_tokens"] == 2
     with pytest.raises(RuntimeError, match="boom"):
         processor.raise_for_error()
-    text = smollm2_llama.create_completion(PROMPT, max_tokens=4, **options)["choices"][0]["text"]
+    text = complete(smollm2_llama, max_tokens=4, **options)
     assert text
     assert processor.error is None
     logging.disable(logging.NOTSET)
@@ -381,5 +383,5 @@ def test_stop_strings_and_limits_leave_no_match(smollm2_llama: llama_cpp.Llama) 
     # the trap is real: untold, the processor lets " Paris" be cut to " Pari"
     untold = BanLogitsProcessor(BanList(lines), smollm2_llama)
     options = {"temperature": 0.0, "stop": ["s"], "max_tokens": 4}
-    text = smollm2_llama.create_completion(PROMPT, logits_processor=untold, **options)["choices"][0]["text"]
+    text = complete(smollm2_llama, logits_processor=untold, **options)
     assert search(lines).search(text)
