@@ -443,6 +443,18 @@ class Matcher:
             self._cache.put(key, found, id(found) in self._shared)
         return found
 
+    def illegal_behind(self, state: State) -> NDArray[np.int32]:
+        """The tokens that end the word which stands here, and complete a match, or leave one waiting, behind it.
+
+        Ids `(n,)` int32, ascending. For whoever counts matches: in `illegal` they cannot be told from those that
+        complete nothing but the match that was waiting.
+        """
+        if state.last != WORD or state.pending or state.scope >= 0:
+            return _NONE
+        ids = self.illegal(self._advance(state, Reading(EDGE, OTHER, b"", (0,), 0)), waiting=False)
+        found: NDArray[np.int32] = ids[self._closes_word[ids]]
+        return found
+
     def _illegal(self, state: State, waiting: bool) -> NDArray[np.int32]:
         if state.scope >= 0:
             return self.of_these(state, self._scope_tokens(state.scope), waiting)

@@ -56,6 +56,14 @@ class MatcherLike(Protocol):
     def hits_end(self, state: Any, /) -> Sequence[Any]: ...  # noqa: D102
 
 
+class BiasLike(Protocol):
+    """What the loop asks of compiled soft edits; see `ggufban.bans.bias.BiasMatcher`."""
+
+    def start(self, prompt: str | bytes = "", *, chat: bool = False) -> Any: ...  # noqa: D102
+    def step(self, state: Any, token: int) -> Any: ...  # noqa: D102
+    def edit(self, state: Any, logits: NDArray[np.float32]) -> NDArray[np.float32]: ...  # noqa: D102
+
+
 class NoBans:
     """A matcher that allows everything."""
 
@@ -99,8 +107,9 @@ class Writer:
     `prompt` are the ids before the text, `state` the matcher's state after it (None: `matcher.start()`); `rng` draws
     and `sampler` filters; both are this writer's own. At most `n_predict` tokens are written (None: no limit but
     the driver's). Generation also stops before the first of the strings in `stop`, which is not part of the text.
-    `top` is how many candidates each Step shows (None: no statistics). `tree` is that of earlier writers
-    of the same prompt and settings, under `exact`.
+    `top` is how many candidates each Step shows (None: no statistics). `tree` is that of earlier writers of the same
+    prompt and settings, under `exact`. `bias` edits every row before the sampler sees it, `bias_state` is its state
+    after the prompt (None: `bias.start()`).
     """
 
     def __init__(
@@ -117,6 +126,8 @@ class Writer:
         stop: Sequence[str] = (),
         top: int | None = None,
         tree: Tree | None = None,
+        bias: BiasLike | None = None,
+        bias_state: Any = None,
     ) -> None:
         if n_predict is not None and n_predict < 0:
             raise ParameterError(f"n_predict is {n_predict}; it must be at least 0")
@@ -130,8 +141,11 @@ class Writer:
         self._stop = [text.encode("utf-8") for text in stop]
         self._observer = Observer(vocab, top)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._bias = bias
+        if bias is not None and bias_state is None:
+            bias_state = bias.start()
         self._first_state = state
-        self.tree = tree or Tree(Node(state, 0, sampler.state))
+        self.tree = tree or Tree(Node(state, 0, sampler.state, bias=bias_state))
         self.path = [self.tree.root]
         self.tokens = list(prompt)
         """What the engine must have evaluated before the next `advance`."""
@@ -248,6 +262,8 @@ class Writer:
         """The sampler's distribution over `row` at this place in the text."""
         self._sampler.restore(node.sampler)
         step = len(self.steps) + len(self.path)
+        if self._bias is not None:
+            row = self._bias.edit(node.bias, row)
         return self._sampler.distribution(row, rng=self._rng, explain=self._observer.top is not None, step=step)
 
     @property
@@ -326,7 +342,8 @@ class Writer:
             self._sampler.restore(node.sampler)
             self._sampler.accept(token, node.distribution)
             state = self._matcher.step(node.state, token)
-            child = Node(state, node.end + len(self._vocab.pieces[token]), self._sampler.state)
+            bias = None if self._bias is None else self._bias.step(node.bias, token)
+            child = Node(state, node.end + len(self._vocab.pieces[token]), self._sampler.state, bias=bias)
         child.step = step
         self.path.append(child)
         self.tokens.append(token)

@@ -26,12 +26,14 @@ _NONE = np.empty(0, dtype=np.int32)
 class Node:
     """A place in the text: the state of everything there, and what is known of its future.
 
-    `state` is the matcher's and `sampler` the sampler's, both immutable; `end` is the number of bytes of output up
-    to here; `step` is how the loop came here from the parent (None at the root). `row` is a copy of the raw logits,
-    kept while the loop may come back; `distribution` is what the sampler makes of them with nothing removed.
+    `state` is the matcher's, `sampler` the sampler's and `bias` that of soft edits, all immutable; `end` is the number
+    of bytes of output up to here; `step` is how the loop came here from the parent (None at the root). `row` is a copy
+    of the raw logits, kept while the loop may come back; `distribution` is what the sampler makes of them (of them
+    edited, where there is a bias) with nothing removed.
     """
 
     __slots__ = (
+        "bias",
         "children",
         "distribution",
         "end",
@@ -48,8 +50,11 @@ class Node:
         "step",
     )
 
-    def __init__(self, state: Any, end: int, sampler: SamplerState, step: Step | None = None) -> None:
+    def __init__(
+        self, state: Any, end: int, sampler: SamplerState, step: Step | None = None, bias: Any = None
+    ) -> None:
         self.state = state
+        self.bias = bias
         self.end = end
         self.sampler = sampler
         self.step = step
