@@ -18,6 +18,7 @@ from ggufban.errors import __all__ as _errors
 
 if TYPE_CHECKING:
     from ggufban.bans import BanList as BanList
+    from ggufban.bans.bias import BiasList as BiasList
     from ggufban.decoding.processor import BanLogitsProcessor as BanLogitsProcessor
     from ggufban.decoding.report import Generation as Generation
     from ggufban.decoding.report import Report as Report
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BanList": "ggufban.bans",
     "BanLogitsProcessor": "ggufban.decoding.processor",
+    "BiasList": "ggufban.bans.bias",
     "Candidate": "ggufban.inspection.trace",
     "Distribution": "ggufban.sampling",
     "Engine": "ggufban.engine",

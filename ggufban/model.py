@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ggufban.bans import BanList
+from ggufban.bans.bias import BiasList
 from ggufban.catalogue import DEFAULT_MODEL, Progress, cache_dir, resolve
 from ggufban.decoding.drive import LogitsSource, write, write_all
 from ggufban.decoding.plan import Plan
@@ -151,13 +152,15 @@ class Model(Engine):
     def stream(self, prompt: str = "", **options: Any) -> Stream:
         """Write a continuation of `prompt`, token by token.
 
-        `bans` is a BanList; `strategy` one of `mask`, `rewind` (default), `exact`; `n_predict` the most tokens to
-        write (default 256; None: as many as the context holds); `seed` makes the text repeatable on one build (None:
-        a fresh one, reported); `stop` are strings that end the text; `ignore_eos` goes on where the model would end;
-        `top` is how many candidates each Step shows (default 5; None: no statistics); `max_evaluations` is a budget
-        in tokens (None: no limit; under `exact` 100 times `n_predict`, after which `rewind` writes the text and
-        `Generation.note` says so); `watch` are words whose probability is noted at every step (`Stream.sightings`).
-        Every other keyword is one of `Sampler`: `temperature`, `top_k`, `top_p`, `min_p` …
+        `bans` is a BanList; `bias` makes words more or less likely: a mapping of patterns to what is added to their
+        logit, `{"delve": -2.0}`, folded as the bans are, or a BiasList; `strategy` is one of `mask`, `rewind` (default),
+        `exact`; `n_predict` the most tokens to write (default 256; None: as many as the context holds); `seed` makes
+        the text repeatable on one build (None: a fresh one, reported); `stop` are strings that end the text;
+        `ignore_eos` goes on where the model would end; `top` is how many candidates each Step shows (default 5;
+        None: no statistics); `max_evaluations` is a budget in tokens (None: no limit; under `exact` 100 times
+        `n_predict`, after which `rewind` writes the text and `Generation.note` says so); `watch` are words whose
+        probability is noted at every step (`Stream.sightings`). Every other keyword is one of `Sampler`:
+        `temperature`, `top_k`, `top_p`, `min_p` …
 
         Raises `ContextFullError` if the prompt does not fit, `ParameterError` for a value out of its range.
         """
@@ -222,6 +225,7 @@ class Model(Engine):
         *,
         chat: bool,
         bans: BanList | None = None,
+        bias: BiasList | Mapping[str, float] | None = None,
         strategy: str = "rewind",
         n_predict: int | None = 256,
         seed: int | None = None,
@@ -235,11 +239,17 @@ class Model(Engine):
         """Every option of `stream`, checked."""
         self._check(tokens, 0)
         if ignore_eos:
-            bias = dict.fromkeys(self.vocab.end, -np.inf)
-            sampling["logit_bias"] = {**(sampling.get("logit_bias") or {}), **bias}
+            ends = dict.fromkeys(self.vocab.end, -np.inf)
+            sampling["logit_bias"] = {**(sampling.get("logit_bias") or {}), **ends}
         sampler = Sampler(vocab=self.vocab, **sampling)
         sampler.prime(tokens)
         matcher = bans.compile(self.vocab, cache_dir() / "index") if bans else None
+        if bias is not None and not isinstance(bias, BiasList):
+            bias = BiasList(bias, bans.fold if bans else "case")
+        if bias and bans:
+            bias.check_against(bans)
+        edits = bias.compile(self.vocab) if bias else None
+        read = "" if chat else prompt
         room = self.n_ctx - len(tokens)
         return Plan(
             prompt=prompt,
@@ -249,7 +259,7 @@ class Model(Engine):
             model=self._name,
             bans=bans,
             matcher=matcher,
-            state=matcher.start("" if chat else prompt, chat=chat) if matcher else None,
+            state=matcher.start(read, chat=chat) if matcher else None,
             strategy=strategy,
             seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
             n_predict=room if n_predict is None else min(n_predict, room),
@@ -257,6 +267,9 @@ class Model(Engine):
             top=top,
             max_evaluations=max_evaluations,
             watch=watch,
+            bias=edits,
+            bias_state=edits.start(read) if edits else None,
+            settings={**sampler.describe(), **({"bias": bias.describe()} if bias else {})},
         )
 
     # -- looking --------------------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from ggufban.commands.interrupt import stop_on_interrupt
 from ggufban.commands.options import (
     Text,
     ban_options,
+    bias_options,
     model_options,
     open_model,
     option,
     prompt_options,
     read_bans,
+    read_bias,
     read_prompt,
     read_sampling,
     sampling_options,
@@ -31,6 +33,7 @@ _MOST_TOGETHER = 8
 @click.command("generate")
 @prompt_options
 @ban_options
+@bias_options
 @option(
     "--strategy",
     type=click.Choice(["mask", "rewind", "exact"]),
@@ -77,7 +80,10 @@ def command(**options: Any) -> int:
     if options["system"] is not None and not options["chat"]:
         raise click.UsageError("--system goes with --chat")
     prompt = read_prompt(options)
+    bias = read_bias(options, options["fold"])
     bans = read_bans(options)
+    if bias and bans:
+        bias.check_against(bans)  # before the model is opened
     sampling = read_sampling(options)
     # Texts of `exact` learn from each other, one after another; those of the other strategies share batches.
     together = 1 if options["strategy"] == "exact" else min(options["samples"], _MOST_TOGETHER)
@@ -85,6 +91,7 @@ def command(**options: Any) -> int:
         traced = options["as_json"] or options["as_jsonl"]
         settings = {
             "bans": bans,
+            "bias": bias,
             "strategy": options["strategy"],
             "n_predict": None if options["predict"] < 0 else options["predict"],
             "seed": options["seed"],

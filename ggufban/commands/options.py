@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ggufban.bans import BanList
+from ggufban.bans.bias import BiasList, parse_bias
 from ggufban.bans.language import parse_lines
 from ggufban.catalogue import DEFAULT_MODEL, resolve_hub
 from ggufban.commands.progress import download_bar
@@ -19,6 +20,7 @@ from ggufban.sampling.parameters import Parameter, read_logit_bias, read_sequenc
 
 __all__ = [
     "ban_options",
+    "bias_options",
     "engine_options",
     "model_options",
     "open_model",
@@ -26,6 +28,7 @@ __all__ = [
     "option",
     "prompt_options",
     "read_bans",
+    "read_bias",
     "read_prompt",
     "read_sampling",
     "sampling_options",
@@ -159,6 +162,19 @@ ban_options = _stack(
     ),
     option("--fold", type=click.Choice(["exact", "case", "loose"]), default="case", help="Letters that are equal."),
 )
+
+
+bias_options = _stack(
+    click.option("--bias", multiple=True, metavar="WORD=±X", help="Add X to a word's logit; repeatable."),
+    option("--bias-file", multiple=True, metavar="FILE", help="A file of WORD=±X, one a line; repeatable."),
+)
+
+
+def read_bias(options: dict[str, Any], fold: str) -> BiasList | None:
+    """The biases that `bias_options` ask for, None if there are none; takes their values out of `options`."""
+    lists = [BiasList(dict([parse_bias(line)]), fold) for line in options.pop("bias")]
+    lists += [BiasList.from_file(file, fold) for file in options.pop("bias_file")]
+    return sum(lists[1:], lists[0]) if lists else None
 
 
 def read_bans(options: dict[str, Any]) -> BanList | None:

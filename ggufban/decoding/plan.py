@@ -8,7 +8,7 @@ import numpy as np
 
 from ggufban.bans import BanList
 from ggufban.decoding import STRATEGIES
-from ggufban.decoding.loop import MatcherLike, Writer
+from ggufban.decoding.loop import BiasLike, MatcherLike, Writer
 from ggufban.decoding.report import Generation
 from ggufban.decoding.tree import Tree
 from ggufban.errors import ParameterError
@@ -23,7 +23,7 @@ class Plan:
     """A generation before it begins: the prompt and every setting.
 
     `prompt` is what the caller said, `tokens` what the engine reads; `matcher` and `state` are the compiled bans and
-    their state after the prompt. Raises `ParameterError` for a setting out of its range.
+    their state after the prompt, `bias` and `bias_state` the soft edits and theirs. Raises `ParameterError` for a setting out of its range.
     """
 
     prompt: str
@@ -40,7 +40,10 @@ class Plan:
     stop: Sequence[str]
     top: int | None
     max_evaluations: int | None = None
-    watch: Sequence[str] = field(default=())
+    watch: Sequence[str] = ()
+    bias: BiasLike | None = None
+    bias_state: Any = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
@@ -76,6 +79,8 @@ class Plan:
             stop=self.stop,
             top=self.top,
             tree=tree,
+            bias=self.bias,
+            bias_state=self.bias_state,
         )
 
     def generation(self, writer: Writer, *, note: str | None = None) -> Generation:
@@ -91,6 +96,6 @@ class Plan:
             strategy=writer.strategy_name,
             fold=self.bans.fold if self.bans else None,
             sampler=self.sampler.chain,
-            settings=self.sampler.describe(),
+            settings=self.settings,
             note=note,
         )
