@@ -198,7 +198,7 @@ def _script(name: str, fold: str) -> "NDArray[np.int64]":
     """The code points of a script, `(n, 2)`, both ends included; how the text is folded does not matter to them."""
     from ggufban.bans.scripts import script_ranges
 
-    return script_ranges(name).astype(np.int64)
+    return script_ranges(name).astype("int64")
 
 
 def _parse(given: Iterable[str | Pattern], source: str) -> Iterator[Pattern]:

@@ -141,14 +141,19 @@ class BiasList:
         """Pattern -> number, as JSON can hold it."""
         return {pattern.text: amount for pattern, amount in self.words}
 
-    def check_against(self, bans: BanList) -> None:
-        """Raise `BanError` if a word is favoured that `bans` forbids: it could not appear, whatever its bias."""
+    def contradictions(self, bans: BanList) -> list[str]:
+        """What is favoured and forbidden by `bans` at once, each as a message: no bias can make it appear."""
         favoured = [pattern for pattern, amount in self.words if amount > 0]
-        for pattern, by in zip(favoured, swallowed(favoured, bans), strict=True):
-            if by is not None:
-                raise BanError(
-                    f"bias {pattern.text!r} favours what the ban {by.text!r} forbids: drop the bias, or the ban"
-                )
+        return [
+            f"bias {pattern.text!r} favours what the ban {by.text!r} forbids: drop the bias, or the ban"
+            for pattern, by in zip(favoured, swallowed(favoured, bans), strict=True)
+            if by is not None
+        ]
+
+    def check_against(self, bans: BanList) -> None:
+        """Raise `BanError` with the first of the `contradictions`, if there are any."""
+        if found := self.contradictions(bans):
+            raise BanError(found[0])
 
     def compile(self, vocab: Vocab, cache_dir: str | os.PathLike[str] | None = None) -> "BiasMatcher":
         """What adds these numbers to rows of logits of a vocabulary; `cache_dir` is that of `BanList.compile`."""

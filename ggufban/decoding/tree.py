@@ -26,10 +26,10 @@ _NONE = np.empty(0, dtype=np.int32)
 class Node:
     """A place in the text: the state of everything there, and what is known of its future.
 
-    `state` is the matcher's, `sampler` the sampler's and `bias` that of soft edits, all immutable; `end` is the number of
-    bytes of output up to here; `step` is how the loop came here from the parent (None at the root). `row` is a copy of
-    the raw logits, kept while the loop may come back; `distribution` is what the sampler makes of them, edited where
-    there is a bias, with nothing removed.
+    `state` is the matcher's, `sampler` the sampler's and `bias` that of soft edits, all immutable; `end` is the
+    number of bytes of output up to here; `step` is how the loop came here from the parent (None at the root). `row`
+    is a copy of the raw logits, kept while the loop may come back; `distribution` is what the sampler makes of
+    them, edited where there is a bias, with nothing removed.
     """
 
     __slots__ = (
