@@ -153,7 +153,7 @@ class Model(Engine):
         """Write a continuation of `prompt`, token by token.
 
         `bans` is a BanList; `bias` makes words more or less likely: a mapping of patterns to what is added to their
-        logit, `{"delve": -2.0}`, folded as the bans are, or a BiasList; `strategy` is one of `mask`, `rewind` (default),
+        logit, `{"delve": -2.0}`, folded as the bans are, or a BiasList; `strategy` is `mask`, `rewind` (default) or
         `exact`; `n_predict` the most tokens to write (default 256; None: as many as the context holds); `seed` makes
         the text repeatable on one build (None: a fresh one, reported); `stop` are strings that end the text;
         `ignore_eos` goes on where the model would end; `top` is how many candidates each Step shows (default 5;

@@ -450,7 +450,7 @@ class Matcher:
         complete nothing but the match that was waiting.
         """
         if state.last != WORD or state.pending or state.scope >= 0:
-            return _NONE
+            return np.empty(0, dtype=np.int32)
         ids = self.illegal(self._advance(state, Reading(EDGE, OTHER, b"", (0,), 0)), waiting=False)
         found: NDArray[np.int32] = ids[self._closes_word[ids]]
         return found

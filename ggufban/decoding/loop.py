@@ -59,9 +59,9 @@ class MatcherLike(Protocol):
 class BiasLike(Protocol):
     """What the loop asks of compiled soft edits; see `ggufban.bans.bias.BiasMatcher`."""
 
-    def start(self, prompt: str | bytes = "", *, chat: bool = False) -> Any: ...  # noqa: D102
-    def step(self, state: Any, token: int) -> Any: ...  # noqa: D102
-    def edit(self, state: Any, logits: NDArray[np.float32]) -> NDArray[np.float32]: ...  # noqa: D102
+    def start(self, prompt: str | bytes = "", *, chat: bool = False) -> Any: ...
+    def step(self, state: Any, token: int) -> Any: ...
+    def edit(self, state: Any, logits: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 
 class NoBans:

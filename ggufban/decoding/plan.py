@@ -23,7 +23,8 @@ class Plan:
     """A generation before it begins: the prompt and every setting.
 
     `prompt` is what the caller said, `tokens` what the engine reads; `matcher` and `state` are the compiled bans and
-    their state after the prompt, `bias` and `bias_state` the soft edits and theirs. Raises `ParameterError` for a setting out of its range.
+    their state after the prompt, `bias` and `bias_state` the soft edits and theirs. Raises `ParameterError` for a
+    setting out of its range.
     """
 
     prompt: str

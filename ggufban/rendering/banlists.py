@@ -82,7 +82,8 @@ def _limited(header: list[str], rows: list[list[str]], limit: int, *, left: Sequ
 
 def _reach_text(reach: Reach, many: bool, limit: int) -> list[str]:
     size, illegal = len(reach.vocab), len(reach.illegal)
-    head = f"{reach.model}:\n{illegal:,} of {size:,} tokens ({100 * illegal / size:.2f} %) are illegal at the start of a text"
+    share = 100 * illegal / size
+    head = f"{reach.model}:\n{illegal:,} of {size:,} tokens ({share:.2f} %) are illegal at the start of a text"
     rows = []
     for touch in reach.touched:
         pieces = ", ".join(show_piece(reach.vocab.pieces[token]) for token in touch.tokens[:_EXAMPLES])
