@@ -32,7 +32,7 @@ _PART = 1 << 17
 @click.option("--count", is_flag=True, help="Print the number of matches of each file instead.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing, and stop at the first match.")
 def command(**options: Any) -> int:
-    r"""Find what a ban list bans, in any text.
+    """Find what a ban list bans, in any text.
 
     \b
     Examples:
