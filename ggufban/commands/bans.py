@@ -23,7 +23,7 @@ __all__ = ["command"]
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Most lines shown; 0: all.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(**options: Any) -> int:
-    r"""Show what a ban list means.
+    """Show what a ban list means.
 
     \b
     Examples:
