@@ -66,7 +66,8 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
     if candidates.order != "logits":
         order = np.lexsort((candidates.ids, -candidates.logits))
         candidates, probs = candidates.ordered(), probs[order]
-    return nucleus(candidates, probs, np.float32(p), min_keep) or candidates
+    found = nucleus(candidates, probs, np.float32(p), min_keep)
+    return candidates if found is None else found
 
 
 def nucleus(
@@ -98,7 +99,7 @@ def min_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
     p >= 0; 0 switches it off, and from 1 only the most probable are left. At least `min_keep` are kept.
     llama.cpp: `llama_sampler_min_p_apply`; Nguyen et al., arXiv 2407.01082.
     """
-    if p <= 0:
+    if np.float32(p) <= 0:
         return candidates
     # probabilities need no softmax here: p_i >= p * p_max is logit_i >= logit_max + ln p
     left = candidates.at_least(candidates.top + np.float32(math.log(np.float32(p))))

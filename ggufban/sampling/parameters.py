@@ -4,7 +4,6 @@
 defaults and flags are llama.cpp's (`common/arg.cpp`, `common_params_sampling` in `common/common.h`).
 """
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,10 @@ __all__ = [
 ]
 
 
+GREATEST = 3.4028234e38
+"""The greatest finite float32."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter: what the range check, the help and the command-line option are made from."""
@@ -37,8 +40,6 @@ class Parameter:
     """One line, without the default and the range."""
     minimum: float | None = None
     maximum: float | None = None
-    above: float | None = None
-    """A bound that is itself not allowed."""
     off: str | None = None
     """The value that switches it off, in words."""
     multiple: bool = False
@@ -52,8 +53,6 @@ class Parameter:
             return f"{kind} from {self.minimum:g} to {self.maximum:g}"
         if self.minimum is not None:
             return f"{kind}, {self.minimum:g} or more"
-        if self.above is not None:
-            return f"{kind} above {self.above:g}"
         return f"any {'finite ' if self.type is float else ''}{kind.split(' ', 1)[1]}"
 
     def check(self, value: object) -> None:
@@ -65,12 +64,11 @@ class Parameter:
             raise ParameterError(f"{self.name} is {value!r}, but has to be {self.range}{off}")
 
     def allows(self, value: float) -> bool:
-        """Whether a number is finite and in range."""
+        """Whether a number is in range, and finite in float32."""
         return (
-            math.isfinite(value)
+            abs(value) <= GREATEST
             and (self.minimum is None or value >= self.minimum)
             and (self.maximum is None or value <= self.maximum)
-            and (self.above is None or value > self.above)
         )
 
 
@@ -97,7 +95,7 @@ PARAMETERS: tuple[Parameter, ...] = (
               help="how the entropy becomes a temperature"),
     Parameter("repeat_last_n", ("--repeat-last-n",), int, 64, minimum=0, off="0",
               help="how many of the last tokens the penalties look at"),
-    Parameter("repeat_penalty", ("--repeat-penalty",), float, 1.0, above=0, off="1",
+    Parameter("repeat_penalty", ("--repeat-penalty",), float, 1.0, minimum=1e-37, off="1",
               help="divides the positive and multiplies the negative logits of tokens in the window"),
     Parameter("frequency_penalty", ("--frequency-penalty",), float, 0.0, off="0",
               help="taken off a token's logit for each time it is in the window"),

@@ -34,7 +34,8 @@ def change_logits(candidates: Candidates, amounts: Mapping[int, float], change: 
     if not len(places):
         return candidates
     logits = candidates.logits.copy()
-    logits[places] = change(logits[places], values)
+    with np.errstate(over="ignore"):
+        logits[places] = change(logits[places], values)
     return candidates.with_logits(logits)
 
 
@@ -95,19 +96,18 @@ class Breakers:
 
     def since(self, tokens: Sequence[int]) -> int:
         """How many tokens stand after the last breaker in `tokens`; all of them if there is none."""
+        spread = [breaker for breaker in self.breakers if len(breaker) > 1]
         after = b""  # the text of the tokens passed, as far as a breaker can reach
         for i, token in enumerate(reversed(tokens)):
             if self.holds(token):
                 return i
-            if any(len(breaker) > 1 for breaker in self.breakers):
+            if spread:
                 piece = self.piece(token)
                 ends = [
-                    end
-                    for breaker in self.breakers
-                    if (end := rest(piece, breaker)) and after.startswith(end)
+                    len(end) for breaker in spread for end in rests(piece, breaker) if after.startswith(end)
                 ]
                 if ends:
-                    return i - self.tokens_of(max(map(len, ends)), tokens[len(tokens) - i :])
+                    return i - self.tokens_of(max(ends), tokens[len(tokens) - i :])
                 after = (piece + after)[:40]
         return len(tokens)
 
@@ -120,12 +120,10 @@ class Breakers:
         return len(tokens)
 
 
-def rest(piece: bytes, breaker: bytes) -> bytes:
-    """What is still to come of a breaker that begins at the end of a piece; nothing if none does."""
-    for n in range(min(len(piece), len(breaker) - 1), 0, -1):
-        if piece.endswith(breaker[:n]):
-            return breaker[n:]
-    return b""
+def rests(piece: bytes, breaker: bytes) -> list[bytes]:
+    """What would be still to come of a breaker that begins at the end of a piece, for each place it can."""
+    begun = range(1, min(len(piece) + 1, len(breaker)))
+    return [breaker[n:] for n in begun if piece.endswith(breaker[:n])]
 
 
 def repetition_lengths(window: Sequence[int], allowed_length: int, breakers: Breakers) -> dict[int, int]:

@@ -241,7 +241,8 @@ class Sampler:
         made = self._last if distribution is None else distribution
         lesson = None if made is None else made.lesson_of(token)
         if lesson is not None and self.mirostat:
-            excess = -math.log2(lesson) - self.mirostat_tau
+            surprisal = -math.log2(max(lesson, 2.0**-149))  # the least that a float32 can be
+            excess = surprisal - self.mirostat_tau
             state = state._replace(mu=state.mu - self.mirostat_eta * excess)
         elif lesson is not None:
             state = state._replace(

@@ -28,15 +28,13 @@ def test_no_flag_is_used_twice() -> None:
 
 @pytest.mark.parametrize("parameter", NUMBERS, ids=lambda p: p.name)
 def test_numbers_out_of_range_are_errors_that_quote_value_and_range(parameter: Parameter) -> None:
-    wrong: list[Any] = [math.nan, math.inf, -math.inf, "1", None, True]
+    wrong: list[Any] = [math.nan, math.inf, -math.inf, 1e39, "1", None, True]
     if parameter.type is int:
         wrong.append(1.5)
     if parameter.minimum is not None:
         wrong.append(parameter.type(parameter.minimum - 1))
     if parameter.maximum is not None:
         wrong.append(parameter.type(parameter.maximum + 1))
-    if parameter.above is not None:
-        wrong.append(parameter.type(parameter.above))
     for value in wrong:
         with pytest.raises(ParameterError) as caught:
             Sampler(**{parameter.name: value})

@@ -106,6 +106,7 @@ def test_dry_finds_breakers_spread_over_tokens() -> None:
         ([0, 1, 2, 0, 4, 1], {2}),  # only `b` stands after the breaker
         ([0, 1, 2, 0, 5, 3], set()),  # x and two line feeds end the text: nothing is after the breaker
         ([0, 1, 2, 3, 3, 0, 1], {2}),
+        ([2, 1, 3, 3, 2, 1], {3}),  # a half of a breaker may be penalized
         ([1, 1, 4, 1, 1], {1}),  # the breaker itself would go on with a repetition, and is let be
     ]:
         sampler.reset()
@@ -366,6 +367,27 @@ def test_misuse() -> None:
         Sampler(dry_multiplier=1.0)
     with pytest.raises(ParameterError, match="samplers names adaptive_p"):
         Sampler(adaptive_target=0.5)
+
+
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        {"min_p": 1e-300}, {"top_p": 1e-300}, {"typical_p": 1e-300}, {"top_n_sigma": 1e-300},
+        {"min_keep": 10**9},
+        {"repeat_penalty": 3e38}, {"repeat_penalty": 1e-37}, {"frequency_penalty": 3e38}, {"top_k": 2**62},
+        {"dry_multiplier": 3e38, "dry_base": 3e38, "dry_sequence_breakers": ()}, {"temperature": 3e38},
+        {"dynatemp_range": 3e38, "dynatemp_exponent": 3e38}, {"mirostat": 1, "mirostat_tau": 3e38},
+        {"mirostat": 2, "mirostat_tau": 0.0, "mirostat_eta": 3e38}, {"logit_bias": {0: -1e300, 9999: 1.0}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_extremes_still_give_a_distribution(extreme: dict[str, Any]) -> None:
+    sampler, rng = Sampler(**(OFF | extreme)), np.random.default_rng(0)
+    sampler.prime([1, 2, 3, 1, 2, 3, 1, 2])
+    for _ in range(5):
+        left = sampler.distribution(random_row(rng, "peaked", 300))
+        assert left.probs.sum() == pytest.approx(1)
+        sampler.accept(left.sample(rng)[0])
 
 
 @pytest.mark.parametrize("t", [1e-3, 1e-38, 1e-45, 1e-300])
