@@ -17,8 +17,16 @@ def assert_same(ours: Distribution, theirs: Left, row: NDArray[np.float32]) -> N
     There the logits have to be the same, not the ids. And where nothing in a chain needs the candidates
     sorted, llama.cpp leaves them in the order of their ids, or of their typicality: its survivors are looked
     up by id here.
+
+    One in 1,500 of the C library's float32 exponentials differs from ours in its last bit, which can end a
+    running sum of more than 10,000 probabilities one token earlier or later: there one survivor more or less
+    is allowed.
     """
-    assert len(ours) == len(theirs.ids)
+    if len(ours) != len(theirs.ids):
+        assert abs(len(ours) - len(theirs.ids)) == 1, "another number of survivors"
+        assert len(ours) > 10_000, "another number of survivors"
+        assert_nearly_the_same(ours, theirs)
+        return
     logits, probs = np.full(len(row), np.nan), np.full(len(row), np.nan)
     logits[theirs.ids], probs[theirs.ids] = theirs.logits, theirs.probs
     mine = np.zeros(len(row), dtype=bool)
@@ -36,3 +44,9 @@ def assert_same(ours: Distribution, theirs: Left, row: NDArray[np.float32]) -> N
     # mirostat and adaptive-p leave quotients whose sum is not quite 1, and draw with these over their sum
     expected = probs[ours.ids] / theirs.probs.sum(dtype=np.float64)
     assert np.abs(ours.probs - expected).max() < TOLERANCE
+
+
+def assert_nearly_the_same(ours: Distribution, theirs: Left) -> None:
+    """The same probabilities, in order, but for a last one."""
+    n = min(len(ours), len(theirs.ids))
+    assert np.abs(ours.probs[:n] - np.sort(theirs.probs)[::-1][:n]).max() < TOLERANCE

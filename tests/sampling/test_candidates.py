@@ -44,15 +44,13 @@ def test_sums_over_a_row(kind: str, n: int) -> None:
     row = random_row(np.random.default_rng(n), kind, max(n, 4))[-n:]
     row = row if np.isfinite(row).any() else np.zeros_like(row)
     c = Candidates.of(row)
-    weights = np.exp(row - row.max())
+    weights = exp32(row - row.max())
     one_by_one = np.float32(0)
     for weight in weights[:5000]:
         one_by_one += weight
     assert sum32(weights[:5000]) == one_by_one
     assert sum32(weights) == np.add.accumulate(weights)[-1]
     assert total32(c) == sum32(weights), "leaving out what is lost in a sum changed the sum"
-    # and it is what the C library's exp would give, but for last bits
-    assert total32(c) == pytest.approx(float(sum32(exp32(row - row.max()))), rel=1e-6)
     assert total64(c) == pytest.approx(np.exp(row - row.max(), dtype=np.float64).sum(), rel=1e-6)
 
 
