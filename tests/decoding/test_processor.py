@@ -376,9 +376,7 @@ def test_stop_strings_and_limits_leave_no_match(smollm2_llama: llama_cpp.Llama) 
         processor = BanLogitsProcessor(BanList(lines), smollm2_llama, stop=stop)
         for seed, n in itertools.product(range(2), (2, 7)):
             options = {"temperature": 0.8, "seed": seed, "stop": stop, "max_tokens": n}
-            text = smollm2_llama.create_completion(PROMPT, logits_processor=processor, **options)["choices"][0][
-                "text"
-            ]
+            text = smollm2_llama.create_completion(PROMPT, logits_processor=processor, **options)["choices"][0]["text"]
             assert not search(lines).search(text), text
     # the trap is real: untold, the processor lets " Paris" be cut to " Pari"
     untold = BanLogitsProcessor(BanList(lines), smollm2_llama)

@@ -208,12 +208,12 @@ def test_sequence_breakers_of_a_real_vocabulary(model: str, real_models: dict[st
         "dry_sequence_breakers": ("\n", ":", '"', "*"),
         "top_k": 2000,
     }
-    sampler = Sampler(vocab=real.ggufban_vocab(), **parameters)
+    sampler = Sampler(vocab=real.model.vocab, **parameters)
     plain = Sampler(**(parameters | {"dry_multiplier": 0.0}))
     row = real.rows[5]
     changed = 0
     with Oracle(parameters, len(row), real.vocab) as chain:
-        for token in real.llama.tokenize(DRY_TEXT.encode()):
+        for token in real.model.tokenize(DRY_TEXT):
             sampler.accept(token)
             chain.accept([token])
             ours = sampler.distribution(row)
