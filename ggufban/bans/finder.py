@@ -6,10 +6,11 @@ stands in the text is worked out only for pieces in which something was found.
 
 import re
 from collections import deque
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ggufban.bans.banlist import BanList, Match
-from ggufban.bans.folding import EDGE, OTHER, SPACE, SPACING, WORD, fold_char, fold_text, kind
+from ggufban.bans.folding import EDGE, OTHER, SPACE, SPACING, WORD, fold_text, folder, kind
 from ggufban.bans.lookalikes import START, LookAlikes
 from ggufban.bans.needles import Needles
 from ggufban.bans.scope import Scripts
@@ -21,7 +22,8 @@ __all__ = ["Finder"]
 
 _PIECE = 8192
 """So many code points are folded at once."""
-_RUNS = re.compile("(1+)|(2+)|0+")
+_RUNS = re.compile("2?1+|2+|0+")
+"""In kinds of symbols: a word and the space before it, white space, what is neither."""
 
 
 class Finder:
@@ -45,6 +47,7 @@ class Finder:
         self._alike = LookAlikes(meanings.needles) if bans.fold == "loose" else None
         self._alike_state = START
         self._searches = [_Search(owner, automaton) for owner, automaton in meanings.regexes]
+        self._is_slow = bool(self._searches) or self._alike is not None
         self._scripts = Scripts(meanings.scripts)
         self._open_scripts: dict[int, list[int]] = {}
         self._kinds = _Kinds()
@@ -96,18 +99,25 @@ class Finder:
     def _read_piece(self, text: str, found: list[tuple[int, int, int]]) -> None:
         self._pieces.append(_Piece(text, self._read, self._symbols, self._last, self._bans.fold))
         folded = fold_text(text, self._bans.fold)
-        for run in _RUNS.finditer(folded.translate(self._kinds)):
-            now = run.lastindex or OTHER
-            if now != SPACING:
-                stream = folded[run.start() : run.end()]
-            elif self._last == SPACING:
-                continue
-            else:
-                stream = SPACE
-            if (now == WORD) != (self._last == WORD):
-                stream = EDGE + stream
-            self._walk(stream, found)
-            self._last = now
+        kinds = folded.translate(self._kinds)
+        last = self._last
+        for run in _RUNS.finditer(kinds):
+            begin, end = run.span()
+            stream = EDGE if last == WORD else ""
+            if kinds[begin] == "2":
+                if last != SPACING:
+                    stream += SPACE
+                begin = begin + 1 if kinds[end - 1] == "1" else end
+                last = SPACING
+            if begin < end:
+                now = WORD if kinds[begin] == "1" else OTHER
+                if now == WORD:
+                    stream = stream + EDGE if last != WORD else ""
+                stream += folded[begin:end]
+                last = now
+            if stream:
+                self._walk(stream, found)
+        self._last = last
         if self._scripts:
             self._read_scripts(text, found)
         self._read += len(text)
@@ -116,6 +126,9 @@ class Finder:
     def _walk(self, stream: str, found: list[tuple[int, int, int]]) -> None:
         """Reads symbols, and adds what they complete: place in the list, begin and end."""
         self._tail, hits = self._needles.walk(self._tail, stream)
+        if not hits and not self._is_slow:
+            self._symbols += len(stream)
+            return
         for index, needle in hits:
             end = self._symbols + index + 1
             begin, end = self._place(end - len(needle), end)
@@ -185,24 +198,22 @@ class _Piece:
     def __init__(self, text: str, begin: int, first: int, last: int, level: str) -> None:
         self.first = first
         self._text, self._begin, self._last, self._level = text, begin, last, level
-        self._places: list[int] | None = None
 
-    @property
+    @cached_property
     def places(self) -> list[int]:
         """The place in the text of every symbol, -1 for edges."""
-        if self._places is None:
-            self._places = []
-            last = self._last
-            for at, char in enumerate(self._text, self._begin):
-                for symbol in fold_char(char, self._level):
-                    now = kind[symbol]
-                    if now == SPACING and last == SPACING:
-                        continue
-                    if (now == WORD) != (last == WORD):
-                        self._places.append(-1)
-                    self._places.append(at)
-                    last = now
-        return self._places
+        places: list[int] = []
+        last, fold, text = self._last, folder(self._level), self._text
+        for at, char in enumerate(text, self._begin):
+            for symbol in fold(char):
+                now = kind[symbol]
+                if now == SPACING and last == SPACING:
+                    continue
+                if (now == WORD) != (last == WORD):
+                    places.append(-1)
+                places.append(at)
+                last = now
+        return places
 
 
 class _Search:
