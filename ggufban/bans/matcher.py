@@ -323,7 +323,7 @@ class Matcher:
         if token in self._end:
             return self.end_legal(state)
         stream = self._stream(state.last, token, self._opens if waiting else self._closes)
-        if self._needles.walk(state.tail, stream)[1]:
+        if self._needles.any_ends(state.tail, stream):
             return not state.own and self._legal_slowly(state, token, waiting)
         return waiting or stream != "" or not self.vocab.pieces[token] or self.end_legal(state)
 

@@ -110,6 +110,17 @@ class Needles:
             walked = self._walks[key] = self._walk(tail, stream)
         return walked
 
+    def any_ends(self, tail: str, stream: str) -> bool:
+        """Whether some needle ends in `stream`, read from `tail`: `walk` without the rest of its answer."""
+        if self._lasts.isdisjoint(stream):
+            return False
+        walked = self._walks.get((tail, stream))
+        if walked is not None or len(stream) > _STRIDE:
+            return bool((walked or self.walk(tail, stream))[1])
+        text, base, known = tail + stream, len(tail), self._known
+        ends = [end for end, symbol in enumerate(stream, base + 1) if symbol in self._lasts]
+        return any(text[begin:end] in known for begin in self._candidates(text) for end in ends)
+
     def forget(self) -> None:
         """Forgets the walks that were remembered: to measure what a first one costs."""
         self._walks.clear()

@@ -31,6 +31,7 @@ def test_a_walk_finds_what_looking_everywhere_finds(needles: list[str], before: 
     assert after == expected
     assert len(set(hits)) == len(hits)
     assert set(hits) == expected_hits
+    assert Needles(needles).any_ends(tail, stream) == search.any_ends(tail, stream) == bool(hits)
     assert [index for index, _ in hits] == sorted(index for index, _ in hits)
 
 
