@@ -467,8 +467,6 @@ class Matcher:
             if self._alike is not None and not is_ripe:
                 is_ripe = bool(self._alike.search.walk(state.alike, EDGE)[1])
         may_end = self.end_legal(state) if self._is_slow else not is_ripe
-        if self._alike is not None and state.last == WORD and state.own and not is_ripe:
-            is_ripe = bool(self._alike.search.walk(state.alike, EDGE)[1])
         base = self._base(state.last, waiting, is_ripe, may_end)
         parts = [self._spans.after(ends, waiting)] if ends else []
         for grid, (at, _) in zip(self._grids, state.automata, strict=True):
