@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+_MOST = 1e3
+"""A probability of 0 is an infinite surprisal, and one of those would hide everything else."""
+
+
 # -- sliding windows ----------------------------------------------------------------------------------------------
 
 
@@ -41,15 +45,22 @@ class Windows:
     """Every run of `size` traced tokens of a text.
 
     `first` is the index of a window's first step, `(n,)` int64; `surprisal` and `entropy` are means over the window
-    in nats, and `deviation` says how far the mean surprisal is above that of the text's median window, in robust
-    standard deviations (1.4826 times the median absolute deviation of all windows): `(n,)` float64.
+    in nats, `(n,)` float64. `median` is that of all windows' surprisals, and `scatter` their robust standard
+    deviation, 1.4826 times the median absolute deviation.
     """
 
     size: int
     first: NDArray[np.int64]
     surprisal: NDArray[np.float64]
     entropy: NDArray[np.float64]
-    deviation: NDArray[np.float64]
+    median: float
+    scatter: float
+
+    @property
+    def deviation(self) -> NDArray[np.float64]:
+        """How far each window's surprisal is above the median, in units of `scatter`: `(n,)` float64."""
+        above = self.surprisal - self.median
+        return above / self.scatter if self.scatter > 0 else np.zeros(len(above))
 
 
 def windows(trace: Trace, size: int = 32) -> Windows:
@@ -60,14 +71,12 @@ def windows(trace: Trace, size: int = 32) -> Windows:
     count = len(at) - size + 1
     if count < 1:
         empty = np.empty(0, dtype=np.float64)
-        return Windows(size, at[:0], empty, empty, empty)
-    # A probability of 0 is an infinite surprisal, and one of those would hide everything else.
-    surprisal = np.minimum(trace.array("surprisal")[at], 1e3)
+        return Windows(size, at[:0], empty, empty, math.nan, math.nan)
+    surprisal = np.minimum(trace.array("surprisal")[at], _MOST)
     means = [_sliding_mean(values, size) for values in (surprisal, trace.array("entropy")[at])]
     median = float(np.median(means[0]))
     scatter = 1.4826 * float(np.median(np.abs(means[0] - median)))
-    deviation = (means[0] - median) / scatter if scatter > 0 else np.zeros(count)
-    return Windows(size, at[:count], means[0], means[1], deviation)
+    return Windows(size, at[:count], means[0], means[1], median, scatter)
 
 
 def _sliding_mean(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -95,34 +104,33 @@ def derailments(trace: Trace, size: int = 32, threshold: float = 3.0) -> list[De
     what they are: the places to read first.
     """
     seen = windows(trace, size)
-    found: list[Derailment] = []
-    run: list[int] = []
-    above = np.flatnonzero(seen.deviation > threshold).tolist()
-    for i in above:
-        if run and i - run[-1] > size:
-            found.append(_stretch(trace, seen, run))
-            run = []
-        run.append(i)
-    if run:
-        found.append(_stretch(trace, seen, run))
-    return sorted(found, key=lambda d: -d.deviation)
+    deviation = seen.deviation
+    above = np.flatnonzero(deviation > threshold)
+    runs = np.split(above, np.flatnonzero(np.diff(above) > size) + 1) if len(above) else []
+    return sorted((_stretch(trace, seen, run, deviation) for run in runs), key=lambda d: -d.deviation)
 
 
-def _stretch(trace: Trace, seen: Windows, run: list[int]) -> Derailment:
-    """The windows of `run` as one stretch, which begins at the first token that surprises more than the window."""
-    worst = max(run, key=lambda i: seen.deviation[i])
+def _stretch(trace: Trace, seen: Windows, run: NDArray[np.int64], deviation: NDArray[np.float64]) -> Derailment:
+    """The windows of `run` as one stretch, without what is well at its ends.
+
+    A window at the edge is lifted by its inner end alone. Of all segments the one is taken in which the surprisals
+    exceed the middle between the median and the worst window by the greatest sum.
+    """
     begin, end = int(seen.first[run[0]]), min(len(trace.steps), int(seen.first[run[-1]]) + seen.size)
-    # The first window above the threshold begins with tokens that are well: it is its end that lifted it there.
-    first_end = min(end, begin + seen.size)
-    rate = float(seen.surprisal[worst])
-    begin = next((i for i in range(begin, first_end) if trace.steps[i].surprisal > rate), begin)
+    worst = int(run[deviation[run].argmax()])
+    middle = (seen.median + float(seen.surprisal[worst])) / 2
+    excess = np.nan_to_num(np.minimum(trace.array("surprisal")[begin:end], _MOST) - middle)
+    sums = np.concatenate([[0.0], excess.cumsum()])
+    gains = sums - np.minimum.accumulate(sums)
+    last = int(gains.argmax())
+    first = int(sums[: last + 1].argmin())
     return Derailment(
-        begin,
-        end,
+        begin + first,
+        begin + last,
         int(seen.first[worst]),
         float(seen.surprisal[worst]),
         float(seen.entropy[worst]),
-        float(seen.deviation[worst]),
+        float(deviation[worst]),
     )
 
 

@@ -30,7 +30,13 @@ class StubSource:
 
     def __init__(self, *, n_ctx: int = 64, add_bos: bool = True, seed: int = 0, letters: str = LETTERS) -> None:
         self.vocab = Vocab([b"<s>", b"</s>", *(letter.encode() for letter in letters)], control=[0], end=[1])
-        self.n_vocab, self.n_ctx, self.add_bos, self.seed, self.letters = len(self.vocab), n_ctx, add_bos, seed, letters
+        self.n_vocab, self.n_ctx, self.add_bos, self.seed, self.letters = (
+            len(self.vocab),
+            n_ctx,
+            add_bos,
+            seed,
+            letters,
+        )
         self.held: list[int] = []
         self.evaluations = 0
         self.bos = 0

@@ -55,7 +55,9 @@ def test_a_context_and_a_text_have_to_fit_together():
         plan(range(10), size=8, first=4)
 
 
-@pytest.mark.parametrize(("settings", "word"), [({"protocol": "half", "size": 8}, "half"), ({"size": 3}, "window is 3")])
+@pytest.mark.parametrize(
+    ("settings", "word"), [({"protocol": "half", "size": 8}, "half"), ({"size": 3}, "window is 3")]
+)
 def test_what_is_no_protocol(settings, word):
     with pytest.raises(ParameterError, match=word):
         plan(range(9), **settings)

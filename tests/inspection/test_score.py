@@ -63,8 +63,7 @@ def test_llama_cpp_counts_as_llama_perplexity_does():
     losses = []
     for begin in range(0, len(tokens) - size + 1, size):
         chunk = [0, *tokens[begin + 1 : begin + size]]
-        for j in range(size // 2, size - 1):
-            losses.append(-naive_logprobs(source.row(chunk[: j + 1]))[chunk[j + 1]])
+        losses += [-naive_logprobs(source.row(chunk[: j + 1]))[chunk[j + 1]] for j in range(size // 2, size - 1)]
     mean, square = np.mean(losses), np.mean(np.square(losses))
     summary = score(source, TEXT, protocol="llama.cpp", window=size).summary()
     assert summary.tokens == len(losses)
@@ -101,7 +100,9 @@ def step(logprob: float, piece: bytes = b"x", rank: int = 1, entropy: float = 1.
 
 def test_a_summary_by_hand():
     # Probabilities 1/2 and 1/8: mean loss (ln 2 + 3 ln 2)/2 = 2 ln 2, perplexity 4, 4 bits over 3 bytes.
-    summary = summarize([step(-math.log(2), b"ab"), step(-math.log(8), b"c", rank=2, entropy=3.0), Step(1, b"z", "z")])
+    summary = summarize(
+        [step(-math.log(2), b"ab"), step(-math.log(8), b"c", rank=2, entropy=3.0), Step(1, b"z", "z")]
+    )
     assert (summary.tokens, summary.bytes) == (2, 3)
     assert summary.perplexity == pytest.approx(4.0)
     assert summary.bits_per_byte == pytest.approx(4 / 3)
