@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ggufban.decoding.report import Report as Report
     from ggufban.engine import Engine as Engine
     from ggufban.engine import EngineWarning as EngineWarning
+    from ggufban.inspection.compare import compare as compare
+    from ggufban.inspection.text import Trace as Trace
     from ggufban.inspection.trace import Candidate as Candidate
     from ggufban.inspection.trace import Step as Step
     from ggufban.model import Model as Model
@@ -48,7 +50,9 @@ _HOME = {
     "Sampler": "ggufban.sampling",
     "Step": "ggufban.inspection.trace",
     "Stream": "ggufban.model",
+    "Trace": "ggufban.inspection.text",
     "Vocab": "ggufban.vocab",
+    "compare": "ggufban.inspection.compare",
 }
 """Where each public name lives: it is imported from there when it is first used."""
 

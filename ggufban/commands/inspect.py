@@ -144,11 +144,11 @@ def _explain(stream: Any, options: dict[str, Any], names: Any) -> int:
     more = {"watch": [[_sighting_json(s) for s in at] for at in seen]} if seen else None
     if not print_exports(trace, options, more):
         click.echo(trace_blocks(out.steps, names, dict(enumerate(seen)), terminal_width()))
-        click.echo(f"\n{out.prompt}|{out.text}\n" if not options["shade"] else "")
+        click.echo()
         print_views(trace, options)
-        click.echo(
-            f"seed {out.seed}, {' > '.join(out.sampler) or 'nothing but softmax'}, ended by {out.finish_reason}"
-        )
+        click.echo(f"text          {out.prompt}|{out.text}")
+        click.echo(f"seed          {out.seed}; sampler {' > '.join(out.sampler) or 'nothing but softmax'}")
+        click.echo(f"finished      {out.finish_reason}")
     return 130 if interrupted() else 0
 
 

@@ -27,7 +27,7 @@ def comparison_text(found: Comparison, names: Names | None = None) -> str:
     if not math.isfinite(found.figures()["Mean KLD"].value):
         lines += [
             "",
-            "KLD is infinite where Q rules out what the base allows: see reverse KLD, JS and total variation.",
+            "KLD is infinite where Q rules out what the base allows: see reverse KLD and JS.",
         ]
     rows = [
         [f"{b.low:g} to {b.high:g}", f"{b.tokens:,}", number(b.kl, 4), f"{100 * b.same_top:.1f} %"]
@@ -35,7 +35,7 @@ def comparison_text(found: Comparison, names: Names | None = None) -> str:
     ]
     lines += ["", table(["base's best p", "tokens", "mean KLD", "same top"], rows, left=[0])]
     if any(d.kl > 0 for d in found.worst):
-        lines += ["", "Where they differ most (KLD in nats; what each would have said, with its probability):"]
+        lines += ["", "Where they differ most: p of the text's token, and what each expected."]
         for d in found.worst:
             lines.append(f"  at {d.at}, KLD {d.kl:.3f}: {_before(found, d.at)} [{_token(d.base, names)}]")
             lines += [f"    {side:<5} {_saying(step, names)}" for side, step in (("base", d.base), ("Q", d.other))]

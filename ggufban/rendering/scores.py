@@ -101,7 +101,7 @@ def derailment_text(trace: Trace, found: Sequence[Derailment], size: int, thresh
     """Where the text stands out, or that it does not."""
     scored = trace.summary().tokens
     if scored < 2 * size:
-        return f"derailment    the text is too short to be compared with itself in windows of {size} tokens"
+        return f"derailment    too short a text to be compared with itself in runs of {size} tokens"
     if not found:
         return (
             f"derailment    none: no {size} tokens in a row are more than {threshold:g} deviations above the median"

@@ -51,12 +51,12 @@ METRICS = {
     "probability": Metric(
         lambda step: -step.probability,
         (-0.5, -0.1, -0.01, -0.001),
-        ("above 0.5", "0.1 to 0.5", "0.01 to 0.1", "0.001 to 0.01", "below 0.001"),
+        ("above 0.5", "0.5 to 0.1", "to 0.01", "to 0.001", "less"),
     ),
     "removed": Metric(
         lambda step: step.removed_mass,
         (0.001, 0.01, 0.1, 0.5),
-        ("below 0.001", "0.001 to 0.01", "0.01 to 0.1", "0.1 to 0.5", "0.5 and more"),
+        ("below 0.001", "to 0.01", "to 0.1", "to 0.5", "0.5 and more"),
     ),
 }
 """The metrics by name; the bounds are fixed, so that two texts can be compared, and the legend tells them."""
