@@ -5,7 +5,8 @@
     python benchmarks/inspection.py memory                               # peak of scoring 4,096 tokens with Gemma
     python benchmarks/inspection.py requantized                          # SmolLM2 against itself, quantized again
 
-Speeds are ratios in one run: both sides take turns, and the medians are compared.
+Speeds are ratios in one run: both sides take turns, and the medians are compared. On a machine that others use, too,
+`--cpu --threads 1` compares seconds of a processor instead of seconds on the clock.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import llama_cpp
@@ -53,9 +54,10 @@ def perplexity(options: argparse.Namespace) -> None:
             ratios = []
             for _ in range(options.rounds):
                 theirs = _theirs(options, path, part)[2]
-                began = time.perf_counter()
+                clock = time.process_time if options.cpu else time.perf_counter
+                began = clock()
                 model.score(part.read_text(encoding="utf-8"), protocol="llama.cpp")
-                seconds = time.perf_counter() - began
+                seconds = clock() - began
                 ratios.append(theirs / seconds)
                 print(f"  llama-perplexity {theirs:6.2f} s   ggufban score {seconds:6.2f} s   ratio {ratios[-1]:.3f}")
     print(
@@ -64,13 +66,16 @@ def perplexity(options: argparse.Namespace) -> None:
 
 
 def _theirs(options: argparse.Namespace, path: Path, text: Path) -> tuple[float, float, float]:
-    """Perplexity, its error, and the seconds between the end of tokenizing and the final estimate."""
+    """Perplexity, its error, and the seconds between tokenizing and the estimate (`--cpu`: of the whole program)."""
     command = [options.llama_perplexity, "-m", path, "-f", text, "-c", 512, "-b", 512, "-t", options.threads]
     # Its shared libraries are to be those of the installed llama_cpp: the same kernels on both sides.
     libraries = str(Path(llama_cpp.__file__).parent / "lib")
+    before = os.times()
     result = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, env={**os.environ, "LD_LIBRARY_PATH": libraries}
     )
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
     log = result.stdout + result.stderr
     estimate = re.search(r"PPL = ([\d.]+) \+/- ([\d.]+)", log)
     stamps = {}
@@ -82,7 +87,8 @@ def _theirs(options: argparse.Namespace, path: Path, text: Path) -> tuple[float,
                 stamps[mark] = 60 * minutes + seconds + thousandths / 1e3 + millionths / 1e6
     if estimate is None:
         sys.exit(f"llama-perplexity gave no estimate:\n{log[-2000:]}")
-    return float(estimate[1]), float(estimate[2]), stamps["Final estimate"] - stamps["calculating perplexity"]
+    clock = stamps["Final estimate"] - stamps["calculating perplexity"]
+    return float(estimate[1]), float(estimate[2]), spent if options.cpu else clock
 
 
 # -- tracing ------------------------------------------------------------------------------------------------------
@@ -95,7 +101,8 @@ def tracing(options: argparse.Namespace) -> None:
         with Model(path, n_threads=options.threads) as plain, Model(path, n_threads=options.threads) as traced:
             ratios = []
             for seed in range(options.rounds):
-                pairs = race(_tokens(plain, options.predict, None, seed), _tokens(traced, options.predict, 20, seed))
+                sides = _tokens(plain, options.predict, None, seed), _tokens(traced, options.predict, 20, seed)
+                pairs = race(*sides, time.thread_time if options.cpu else time.perf_counter)
                 without, within = (statistics.median(side) for side in zip(*pairs, strict=True))
                 ratios.append(without / within)
                 print(f"  {path.name}: {1e3 * without:.2f} ms a token, traced {1e3 * within:.2f} ms")
@@ -108,17 +115,17 @@ def _tokens(model: Model, n: int, top: int | None, seed: int) -> Iterator[None]:
         yield
 
 
-def race(first: Iterator[None], second: Iterator[None]) -> list[tuple[float, float]]:
-    """The seconds that each took for every token after its first, which carries the prompt."""
+def race(first: Iterator[None], second: Iterator[None], clock: Callable[[], float]) -> list[tuple[float, float]]:
+    """The seconds by `clock` that each took for every token after its first, which carries the prompt."""
     next(first)
     next(second)
     times = []
     while True:
-        marks = [time.perf_counter()]
+        marks = [clock()]
         try:
             for side in (first, second):
                 next(side)
-                marks.append(time.perf_counter())
+                marks.append(clock())
         except StopIteration:
             return times
         times.append((marks[1] - marks[0], marks[2] - marks[1]))
@@ -187,6 +194,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--predict", type=int, default=100)
     parser.add_argument("--part", type=int, default=14_000, help="characters of the text for what is repeated")
+    parser.add_argument("--cpu", action="store_true", help="processor time instead of the clock's")
     parser.add_argument("--llama-perplexity", help="the program, built from the same llama.cpp")
     options = parser.parse_args()
     print(machine())
