@@ -179,8 +179,7 @@ def requantized(options: argparse.Namespace) -> None:
             with Model(target) as other:
                 figures = compare(base, other, text).figures()
             shown = {
-                key: figures[key]
-                for key in ("Mean KLD", "99.0% KLD", "RMS Δp", "Same top p", "Mean PPL(Q)/PPL(base)")
+                key: figures[key] for key in ("Mean KLD", "99.0% KLD", "RMS Δp", "Same top p", "Mean PPL(Q)/PPL(base)")
             }
             told = "  ".join(f"{key} {figure.value:.6f}" for key, figure in shown.items())
             print(f"{path.stem} -> {name:<8} {target.stat().st_size / 1e6:4.0f} MB  {told}")
@@ -198,9 +197,7 @@ def main() -> None:
     parser.add_argument("--llama-perplexity", help="the program, built from the same llama.cpp")
     options = parser.parse_args()
     print(machine())
-    {"perplexity": perplexity, "tracing": tracing, "memory": memory, "requantized": requantized}[options.what](
-        options
-    )
+    {"perplexity": perplexity, "tracing": tracing, "memory": memory, "requantized": requantized}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ggufban.inspection.statistics import RowScanner, RowStatistics
+from ggufban.inspection.statistics import RowScanner, RowStatistics, inner
 
 __all__ = ["RBO_P", "PairScanner", "PairStatistics", "rank_biased_overlap"]
 
@@ -36,7 +36,6 @@ class PairScanner:
     def __init__(self, n_vocab: int) -> None:
         self._scan = RowScanner(n_vocab)
         self._buffers = tuple(np.empty(n_vocab) for _ in range(6))
-        self._ones = np.ones(n_vocab)
 
     def __call__(self, base: NDArray[np.float32], other: NDArray[np.float32]) -> PairStatistics:
         """Two rows of logits `(n_vocab,)` compared.
@@ -53,14 +52,14 @@ class PairScanner:
         m *= 0.5
         np.maximum(m, np.finfo(np.float64).tiny, out=x)  # 0 ln 0 is 0
         np.log(x, out=x)
-        mixed = -float(np.dot(m, x))
+        mixed = -inner(m, x)
         np.subtract(p, q, out=x)
         np.abs(x, out=x)
-        tv = 0.5 * float(np.dot(x, self._ones))
+        tv = 0.5 * float(x.sum())
         js = max(0.0, mixed - 0.5 * (rows[0].entropy + rows[1].entropy))
         with np.errstate(invalid="ignore"):
             np.subtract(lp, lq, out=x)
-            forward, backward = float(np.dot(p, x)), -float(np.dot(q, x))
+            forward, backward = inner(p, x), -inner(q, x)
         if not (math.isfinite(forward) and math.isfinite(backward)):  # some logit is -inf
             forward, backward = _sparse_kl(p, lp, lq), _sparse_kl(q, lq, lp)
         return PairStatistics(max(0.0, forward), max(0.0, backward), js, tv, rows[0], rows[1])
@@ -68,7 +67,7 @@ class PairScanner:
 
 def _sparse_kl(p: NDArray[np.float64], lp: NDArray[np.float64], lq: NDArray[np.float64]) -> float:
     alive = np.isfinite(lp)
-    return float(np.dot(p[alive], lp[alive] - lq[alive]))
+    return inner(p[alive], lp[alive] - lq[alive])
 
 
 def rank_biased_overlap(a: NDArray[np.int64], b: NDArray[np.int64], p: float = RBO_P) -> float:

@@ -16,12 +16,17 @@ from numpy.typing import NDArray
 
 from ggufban.errors import LogitsError
 
-__all__ = ["NUCLEUS", "RowScanner", "RowStatistics", "nucleus_size", "rank_of", "row_statistics", "top_ids"]
+__all__ = ["NUCLEUS", "RowScanner", "RowStatistics", "inner", "nucleus_size", "rank_of", "row_statistics", "top_ids"]
 
 NUCLEUS = 0.95
 """The probability that the nucleus of a Step holds: llama.cpp's default for top-p."""
 
 _BLOCK = 64
+
+
+def inner(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Σ a·b. Not `np.dot`: BLAS would wake threads for it, which wait for llama.cpp's own (11 ms instead of 0.1)."""
+    return float(np.einsum("i,i->", a, b))
 
 
 class RowStatistics(NamedTuple):
@@ -46,7 +51,6 @@ class RowScanner:
     def __init__(self, n_vocab: int) -> None:
         self._d = np.empty(n_vocab, dtype=np.float64)
         self._e = np.empty(n_vocab, dtype=np.float64)
-        self._ones = np.ones(n_vocab, dtype=np.float64)
 
     def __call__(self, logits: NDArray[np.float32]) -> RowStatistics:
         """The scalars of a row `(n_vocab,)`; entries of -inf have probability 0 and add nothing.
@@ -60,14 +64,14 @@ class RowScanner:
         d, e = self._d, self._e
         np.subtract(logits, maximum, out=d, dtype=np.float64)  # a float32 row less a float is float32
         np.exp(d, out=e)
-        z = float(np.dot(e, self._ones))
+        z = float(e.sum())
         with np.errstate(invalid="ignore"):
-            mean = float(np.dot(e, d)) / z
+            mean = inner(e, d) / z
         if math.isnan(mean):  # 0 · -inf: only then is it worth a pass to find the entries of -inf
             d[np.isneginf(d)] = 0.0
-            mean = float(np.dot(e, d)) / z
+            mean = inner(e, d) / z
         e *= d
-        variance = float(np.dot(e, d)) / z - mean * mean
+        variance = inner(e, d) / z - mean * mean
         log_z = math.log(z)
         return RowStatistics(maximum, log_z, log_z - mean, max(0.0, variance))
 

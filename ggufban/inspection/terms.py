@@ -63,7 +63,6 @@ class TermWatcher:
         self.terms = list(tokens)
         self._groups = [np.array(ids, dtype=np.int64) for ids in tokens.values()]
         self._all = np.array(sorted({token for ids in tokens.values() for token in ids}), dtype=np.int64)
-        self._ones = np.ones(n_vocab)
         self._buffer = np.empty(n_vocab)
         self._masses: tuple[list[list[float]], list[list[float]]] = ([], [])
 
@@ -73,7 +72,7 @@ class TermWatcher:
             weights = self._buffer
             np.subtract(logits, float(logits.max()), out=weights, dtype=np.float64)
             np.exp(weights, out=weights)
-            total = float(np.dot(weights, self._ones))
+            total = float(weights.sum())
             groups = (self._all, *self._groups)
             masses.append([float(weights[ids].sum()) / total for ids in groups])
 

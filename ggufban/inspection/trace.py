@@ -6,7 +6,8 @@ evaluated in another batch gives other logits. Every view (terminal, JSON, HTML)
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,7 @@ from ggufban.vocab import Vocab
 __all__ = ["Candidate", "Fate", "Observer", "Sight", "Step"]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A token that could have been chosen.
 
     `logit`, `logprob`, `probability` and `rank` (1-based) are the model's own: raw logits, temperature 1, no ban.
@@ -110,11 +110,12 @@ Fate = Callable[[int], tuple[float, str | None]]
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One row as it was seen, before anything was drawn from it: its scalars and its best tokens."""
+    """One row as it was seen, before anything was drawn from it: its scalars, its best tokens and their logits."""
 
     row: RowStatistics
-    best: tuple[Candidate, ...]
-    nucleus: int = 0
+    best: tuple[int, ...]
+    logits: tuple[float, ...]
+    nucleus: int
 
 
 class Observer:
@@ -133,13 +134,8 @@ class Observer:
         if self.top is None:
             return None
         row = self._scan(logits)
-        best = []
-        for rank, token in enumerate(top_ids(logits, self.top).tolist(), 1):
-            piece, logit = self.vocab.pieces[token], float(logits[token])
-            logprob = row.logprob(logit)
-            text = piece.decode("utf-8", "replace")
-            best.append(Candidate(token, piece, text, logit, logprob, math.exp(logprob), rank))
-        return Sight(row, tuple(best), nucleus_size(logits, row))
+        best = top_ids(logits, self.top)
+        return Sight(row, tuple(best.tolist()), tuple(logits[best].tolist()), nucleus_size(logits, row))
 
     def step(
         self,
@@ -160,10 +156,6 @@ class Observer:
         if sight is None:
             return Step(token, piece, "", drawn_with=drawn_with, random=random)
         logprob = sight.row.logprob(logit)
-        best = sight.best
-        if fate is not None:
-            fates = [fate(candidate.token) for candidate in best]
-            best = tuple(replace(c, drawn_with=p, removed_by=by) for c, (p, by) in zip(best, fates, strict=True))
         return Step(
             token,
             piece,
@@ -176,7 +168,16 @@ class Observer:
             sight.row.varentropy,
             drawn_with,
             random,
-            candidates=best,
+            candidates=self._candidates(sight, fate),
             nucleus=sight.nucleus,
             n_vocab=len(self.vocab),
         )
+
+    def _candidates(self, sight: Sight, fate: Fate | None) -> tuple[Candidate, ...]:
+        made = []
+        for rank, (token, logit) in enumerate(zip(sight.best, sight.logits, strict=True), 1):
+            piece, logprob = self.vocab.pieces[token], sight.row.logprob(logit)
+            text = piece.decode("utf-8", "replace")
+            drawn = fate(token) if fate is not None else (math.nan, None)
+            made.append(Candidate(token, piece, text, logit, logprob, math.exp(logprob), rank, *drawn))
+        return tuple(made)

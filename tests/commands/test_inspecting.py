@@ -74,9 +74,7 @@ def test_inspect_explains_a_generation(run: Run, tiny_llama: Path) -> None:
         assert word in plain.out
     whole = json.loads(run(*arguments, "--json").out)
     generated = json.loads(
-        run(
-            "generate", "the", "-n", "6", "--ban", "cat", "--top", "4", "-s", "5", "--json", "-m", str(tiny_llama)
-        ).out
+        run("generate", "the", "-n", "6", "--ban", "cat", "--top", "4", "-s", "5", "--json", "-m", str(tiny_llama)).out
     )
     assert whole["tokens"] == generated["tokens"]
     assert whole["source"] == "generate"
@@ -158,9 +156,7 @@ def test_score_with_a_context(run: Run, tiny_llama: Path, tmp_path: Path) -> Non
     assert [x["name"] for x in json.loads(run(*base, str(answers), "--lines", "--json").out)] == ["cat sat", "Paris"]
 
 
-def test_compare_a_model_with_itself_and_quantized(
-    run: Run, tiny_llama: Path, quantized: Path, tmp_path: Path
-) -> None:
+def test_compare_a_model_with_itself_and_quantized(run: Run, tiny_llama: Path, quantized: Path, tmp_path: Path) -> None:
     same = run("compare", "-m", str(tiny_llama), "-m", str(tiny_llama), "--text", TEXT)
     assert (same.code, same.err) == (0, "")
     assert "Mean KLD                            0.000000" in same.out

@@ -45,6 +45,9 @@ class StubSource:
         text = text.decode() if isinstance(text, bytes) else text
         return ([0] if add_special and self.add_bos else []) + [2 + self.letters.index(c) for c in text]
 
+    def prompt_tokens(self, prompt: str) -> list[int]:
+        return self.tokenize(prompt) or [self.bos]
+
     def row(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         rng = np.random.default_rng([self.seed, len(tokens), *tokens[-2:]])
         return (rng.standard_normal(self.n_vocab) * 2).astype(np.float32)

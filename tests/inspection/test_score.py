@@ -100,9 +100,7 @@ def step(logprob: float, piece: bytes = b"x", rank: int = 1, entropy: float = 1.
 
 def test_a_summary_by_hand():
     # Probabilities 1/2 and 1/8: mean loss (ln 2 + 3 ln 2)/2 = 2 ln 2, perplexity 4, 4 bits over 3 bytes.
-    summary = summarize(
-        [step(-math.log(2), b"ab"), step(-math.log(8), b"c", rank=2, entropy=3.0), Step(1, b"z", "z")]
-    )
+    summary = summarize([step(-math.log(2), b"ab"), step(-math.log(8), b"c", rank=2, entropy=3.0), Step(1, b"z", "z")])
     assert (summary.tokens, summary.bytes) == (2, 3)
     assert summary.perplexity == pytest.approx(4.0)
     assert summary.bits_per_byte == pytest.approx(4 / 3)

@@ -24,7 +24,7 @@ def equal_steps(one, two):
             if name != "candidates":
                 assert same(getattr(a, name), getattr(b, name)), name
         for c, d in zip(a.candidates, b.candidates, strict=True):
-            for name in Candidate.__dataclass_fields__:
+            for name in Candidate._fields:
                 assert same(getattr(c, name), getattr(d, name)), name
 
 
