@@ -14,6 +14,9 @@ gets n · X added to its logit. So:
   neither more nor less likely for a bias on `cat`.
 - The sum over a text is X times the matches in it, for every tokenization: the changes of N add up to N.
 
+A word of several tokens is reached only where the model begins it: X > 0 on a word that it never begins does little
+until its beginning stands in the prompt or in the text, and X < 0 is felt at its last token, as a mask's -inf is.
+
 N counts a token's changes of one bias once, where one token completes several words at a time.
 """
 

@@ -117,7 +117,7 @@ def _shown(needle: str) -> str:
 def _meaning(pattern: Pattern, symbols: Iterable[str]) -> str:
     if pattern.kind != "text":
         return {
-            "regex": "regular expression over the folded text",
+            "regex": "regular expression",
             "script": f"any character of the script {pattern.bodies[0]}",
             "token": f"token {pattern.bodies[0]}, whatever its text",
         }[pattern.kind]

@@ -449,10 +449,15 @@ class Matcher:
         Ids `(n,)` int32, ascending. For whoever counts matches: in `illegal` they cannot be told from those that
         complete nothing but the match that was waiting.
         """
-        if state.last != WORD or state.pending or state.scope >= 0:
-            return np.empty(0, dtype=np.int32)
-        ids = self.illegal(self._advance(state, Reading(EDGE, OTHER, b"", (0,), 0)), waiting=False)
-        found: NDArray[np.int32] = ids[self._closes_word[ids]]
+        found: NDArray[np.int32] = np.empty(0, dtype=np.int32)
+        if state.scope >= 0:
+            return found
+        if state.pending:
+            found = self.illegal(self._advance(state, self._flush(state)), waiting=False)
+            return np.setdiff1d(found, self._index.ragged)
+        if state.last == WORD:
+            found = self.illegal(self._advance(state, Reading(EDGE, OTHER, b"", (0,), 0)), waiting=False)
+            found = found[self._closes_word[found]]
         return found
 
     def _illegal(self, state: State, waiting: bool) -> NDArray[np.int32]:
