@@ -230,12 +230,9 @@ class Engine:
         token = llama_cpp.llama_vocab_bos(self._vocab_pointer)
         return None if token < 0 else token
 
-    def chat_prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The ids of a conversation written in the model's own chat template, ready for the answer.
-
-        `messages` are mappings with `role` (`system`, `user`, `assistant`) and `content`. Raises `ModelError` if
-        the model has no template, or if its template refuses these messages.
-        """
+    @cached_property
+    def _chat_template(self) -> Any:
+        """The model's chat template, ready to be filled in; `ModelError` if there is none or it is no template."""
         raw = llama_cpp.llama_model_chat_template(self._model, None)
         if not raw:
             raise ModelError(
@@ -244,16 +241,36 @@ class Engine:
         # llama-cpp-python's Jinja2 environment: sandboxed, and what Llama.create_chat_completion uses.
         from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-        def text_of(token: int) -> str:
-            return self.token_text(token) if token >= 0 else ""
-
-        bos = text_of(llama_cpp.llama_vocab_bos(self._vocab_pointer))
-        eos = text_of(llama_cpp.llama_vocab_eos(self._vocab_pointer))
+        eos = llama_cpp.llama_vocab_eos(self._vocab_pointer)
         try:
-            text = Jinja2ChatFormatter(raw.decode("utf-8"), eos, bos)(messages=list(messages)).prompt
+            return Jinja2ChatFormatter(raw.decode("utf-8"), self.token_text(eos) if eos >= 0 else "", self._bos_text)
         except Exception as error:  # a template is a program of the model's author: it may raise anything
+            raise ModelError(f"the chat template of {self._name} cannot be read: {error}") from error
+
+    @property
+    def _bos_text(self) -> str:
+        return "" if self.bos is None else self.token_text(self.bos)
+
+    def chat_text(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """A conversation written in the model's own chat template, ready for the answer, as text.
+
+        `messages` are mappings with `role` (`system`, `user`, `assistant`) and `content`. Raises `ModelError` if
+        the model has no template, or if its template refuses these messages.
+        """
+        template = self._chat_template
+        try:
+            return str(template(messages=list(messages)).prompt)
+        except Exception as error:  # see `_chat_template`
             raise ModelError(f"the chat template of {self._name} refused the messages: {error}") from error
+
+    def tokenize_chat(self, text: str) -> list[int]:
+        """The ids of what `chat_text` wrote: control tokens are read as such, and no second beginning is added."""
+        bos = self._bos_text
         return self.tokenize(text, add_special=not (bos and text.startswith(bos)), parse_special=True)
+
+    def chat_prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """The ids of a conversation, ready for the answer; see `chat_text`."""
+        return self.tokenize_chat(self.chat_text(messages))
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 

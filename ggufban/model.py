@@ -19,6 +19,7 @@ import numpy as np
 
 from ggufban.bans import BanList
 from ggufban.bans.bias import BiasList
+from ggufban.bans.matcher import Matcher
 from ggufban.catalogue import DEFAULT_MODEL, Progress, cache_dir, resolve
 from ggufban.decoding.drive import LogitsSource, write, write_all
 from ggufban.decoding.plan import Plan
@@ -114,6 +115,8 @@ class Model(Engine):
     arguments are those of `Engine`.
     """
 
+    _compiled: tuple[BanList, Matcher] | None = None
+
     def __init__(
         self,
         name: str | PathLike[str] = DEFAULT_MODEL,
@@ -170,6 +173,14 @@ class Model(Engine):
         """Write the answer to a conversation, token by token; see `chat` and `stream`."""
         prompt = messages[-1]["content"] if messages else ""
         return Stream(self, self._plan(self.chat_prompt(messages), prompt, chat=True, **options))
+
+    def stream_tokens(self, tokens: Sequence[int], prompt: str = "", *, chat: bool = False, **options: Any) -> Stream:
+        """Write after given ids, token by token; see `stream`.
+
+        `prompt` is the text that the bans read before the output; with `chat` it is only reported, and the output
+        begins fresh.
+        """
+        return Stream(self, self._plan(list(tokens), prompt, chat=chat, **options))
 
     def samples(
         self, n: int, prompt: str | Sequence[Mapping[str, str]] = "", *, stopping: Stopping = _never, **options: Any
@@ -243,7 +254,7 @@ class Model(Engine):
             sampling["logit_bias"] = {**(sampling.get("logit_bias") or {}), **ends}
         sampler = Sampler(vocab=self.vocab, **sampling)
         sampler.prime(tokens)
-        matcher = bans.compile(self.vocab, cache_dir() / "index") if bans else None
+        matcher = self.matcher(bans) if bans else None
         if bias is not None and not isinstance(bias, BiasList):
             bias = BiasList(bias, bans.fold if bans else "case")
         if bias and bans:
@@ -271,6 +282,12 @@ class Model(Engine):
             bias_state=edits.start(read) if edits else None,
             settings={**sampler.describe(), **({"bias": bias.describe()} if bias else {})},
         )
+
+    def matcher(self, bans: BanList) -> Matcher:
+        """The compiled list; the last one is kept, since many texts are written under one list."""
+        if self._compiled is None or self._compiled[0] is not bans:
+            self._compiled = bans, bans.compile(self.vocab, cache_dir() / "index")
+        return self._compiled[1]
 
     # -- looking --------------------------------------------------------------------------------------------------
 

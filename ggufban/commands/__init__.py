@@ -22,9 +22,11 @@ __all__ = ["cli", "main"]
 
 COMMANDS = {
     "generate": "Write text in which banned words cannot appear.",
+    "chat": "Talk with a model in the terminal, under bans.",
     "inspect": "Show what the model wants to say next, and why it said what it said.",
     "score": "Show how probable a given text is, and what a context changes.",
     "compare": "Compare two models, or two settings, on one text.",
+    "evaluate": "Measure what each strategy gives and what it costs.",
     "sweep": "Show what temperature, top-k, top-p and min-p do to one distribution.",
     "check": "Find what a ban list bans, in any text.",
     "bans": "Show what a ban list means.",
