@@ -241,36 +241,56 @@ class Engine:
         # llama-cpp-python's Jinja2 environment: sandboxed, and what Llama.create_chat_completion uses.
         from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-        eos = llama_cpp.llama_vocab_eos(self._vocab_pointer)
+        def text_of(token: int) -> str:
+            return self.token_text(token) if token >= 0 else ""
+
+        bos = text_of(llama_cpp.llama_vocab_bos(self._vocab_pointer))
+        eos = text_of(llama_cpp.llama_vocab_eos(self._vocab_pointer))
         try:
-            return Jinja2ChatFormatter(raw.decode("utf-8"), self.token_text(eos) if eos >= 0 else "", self._bos_text)
+            return Jinja2ChatFormatter(raw.decode("utf-8"), eos, bos)
         except Exception as error:  # a template is a program of the model's author: it may raise anything
             raise ModelError(f"the chat template of {self._name} cannot be read: {error}") from error
 
-    @property
-    def _bos_text(self) -> str:
-        return "" if self.bos is None else self.token_text(self.bos)
+    def chat_prompt(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """The ids of a conversation written in the model's own chat template, ready for the answer.
 
-    def chat_text(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """A conversation written in the model's own chat template, ready for the answer, as text.
+        `messages` are mappings with `role` (`system`, `user`, `assistant`) and `content`. An assistant's message may
+        have `tokens` too: the ids in which the model wrote it. They are then kept as they are, so that a conversation
+        that goes on finds all that was said before in the cache; tokenizing the text might cut it otherwise. Where
+        the template changes what went before, or `tokens` say something else than `content`, the text is tokenized.
 
-        `messages` are mappings with `role` (`system`, `user`, `assistant`) and `content`. Raises `ModelError` if
-        the model has no template, or if its template refuses these messages.
+        Raises `ModelError` if the model has no template, or if its template refuses these messages.
         """
+        text = self._chat_text(messages)
+        found: list[int] = []
+        done = 0
+        for at, message in enumerate(messages):
+            ids = message.get("tokens")
+            if ids is None or self.vocab.decode(ids).decode("utf-8", "replace") != message["content"]:
+                continue
+            before = self._chat_text(messages[:at])
+            if not text.startswith(before):
+                continue
+            for written in (message["content"], message["content"].strip()):  # many templates trim
+                if text.startswith(written, len(before)):
+                    found += [*self._chat_tokens(text[done : len(before)], first=not done), *ids]
+                    done = len(before) + len(written)
+                    break
+        return found + self._chat_tokens(text[done:], first=not done)
+
+    def _chat_text(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """What the template makes of the messages, up to where an answer begins."""
         template = self._chat_template
+        plain = [{key: value for key, value in message.items() if key != "tokens"} for message in messages]
         try:
-            return str(template(messages=list(messages)).prompt)
+            return str(template(messages=plain).prompt)
         except Exception as error:  # see `_chat_template`
             raise ModelError(f"the chat template of {self._name} refused the messages: {error}") from error
 
-    def tokenize_chat(self, text: str) -> list[int]:
-        """The ids of what `chat_text` wrote: control tokens are read as such, and no second beginning is added."""
-        bos = self._bos_text
-        return self.tokenize(text, add_special=not (bos and text.startswith(bos)), parse_special=True)
-
-    def chat_prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The ids of a conversation, ready for the answer; see `chat_text`."""
-        return self.tokenize_chat(self.chat_text(messages))
+    def _chat_tokens(self, text: str, *, first: bool) -> list[int]:
+        """The ids of part of what the template wrote: control tokens are read as such, a beginning is not doubled."""
+        add = first and not (self.bos is not None and text.startswith(self.token_text(self.bos)))
+        return self.tokenize(text, add_special=add, parse_special=True)
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 

@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from shutil import get_terminal_size
 from typing import Any
 
 import click
 
 from ggufban.bans import BanList
-from ggufban.commands.conversation import Conversation, Prompt, Turn
+from ggufban.commands.conversation import Conversation, Turn
 from ggufban.commands.interrupt import stop_on_interrupt
 from ggufban.commands.options import (
     Text,
@@ -20,9 +21,10 @@ from ggufban.commands.options import (
     read_sampling,
     sampling_options,
 )
-from ggufban.errors import GgufbanError, UsageError
+from ggufban.errors import BanError, GgufbanError, UsageError
 from ggufban.rendering.removals import removals_table
 from ggufban.rendering.terminal import stats_text
+from ggufban.rendering.width import wrap
 
 __all__ = ["command"]
 
@@ -30,7 +32,22 @@ PROMPT = "> "
 SHOWN_BANS = 40
 
 
-@click.command("chat")
+HELP = """\
+  /ban PATTERN   ban one more word, phrase or pattern, from the next answer on
+  /bans          show what is banned
+  /undo          forget the last question and its answer
+  /retry         answer the last question again, with other random numbers
+  /why           what the bans did to the last answer, and where
+  /help, /quit   show these commands; leave
+Ctrl-C stops an answer, Ctrl-D leaves. A line that begins with a space is never a command."""
+
+
+EPILOG = f"""\b
+While talking:
+{HELP}"""
+
+
+@click.command("chat", epilog=EPILOG)
 @option("--system", metavar="TEXT", help="System message.")
 @ban_options
 @option(
@@ -46,26 +63,17 @@ SHOWN_BANS = 40
 @sampling_options
 @model_options
 def command(**options: Any) -> int:
-    r"""Talk with a model in the terminal, under bans.
+    """Talk with a model in the terminal, under bans.
 
     \b
     Examples:
       ggufban chat --ban-file slop.txt
       ggufban chat --system "You are a pirate." --ban "as an AI" --ban —
-      printf 'Hello!\nWhat is the capital of France?\n' | ggufban chat --ban Paris --seed 1
+      ggufban chat --ban Paris --seed 1 < questions.txt
 
-    \b
-    While talking:
-      /ban PATTERN   ban one more word, phrase or pattern, from the next answer on
-      /bans          show what is banned
-      /undo          forget the last question and its answer
-      /retry         answer the last question again, with other random numbers
-      /why           what the bans did to the last answer, and where
-      /help, /quit   show these commands; leave
-
-    Ctrl-C stops an answer, Ctrl-D leaves. A line that begins with a space is never a command. The answers go to
-    stdout, all else to stderr. From a pipe, every line is a question (there are no commands), and a blank line
-    stands between the answers. When the context is full, the oldest turns are forgotten, the system message is not.
+    The answers go to stdout, all else to stderr. From a pipe, every line is a question (there are no commands), and
+    a blank line stands between the answers. When the context is full, the oldest turns are forgotten, the system
+    message is not.
     """
     if "-" in options["ban_file"]:
         raise UsageError("stdin is the conversation and cannot be a ban list too; give the list as a file")
@@ -107,8 +115,6 @@ def _talk(session: "Session") -> int:
             click.echo(err=True)
             return 0
         except KeyboardInterrupt:
-            if session.answering:  # the second one during an answer: the engine may be in the middle of something
-                raise
             if leaving:
                 click.echo(err=True)
                 return 130
@@ -182,48 +188,40 @@ class Session:
         self._seed, self._settings = seed, settings
         self._stats, self._interactive = stats, interactive
         self._answers = 0
-        self.answering = False
-        """Whether an answer is being written."""
 
     def say(self, text: str) -> None:
-        """A note, on stderr."""
-        for line in text.splitlines():
-            click.echo(f"({line})" if self._interactive else f"ggufban: {line}", err=True)
+        """A note, on stderr: in brackets and wrapped between words in a conversation, else as any error is said."""
+        lines = wrap(f"({text})", get_terminal_size().columns) if self._interactive else [f"ggufban: {text}"]
+        click.echo("\n".join(lines), err=True)
 
     def greeting(self) -> str:
         """What is said first."""
         bans = f"{len(self._bans):,} banned, " if self._bans else ""
-        return f"{self._model.path.name}, {bans}{self._model.n_ctx:,} tokens of context; /help lists the commands"
+        return f"{self._model.path.name}, {bans}/help lists the commands"
 
     # -- an answer --
 
     def ask(self, question: str) -> bool:
         """Answer a question and remember both; whether the answer was interrupted."""
-        limit = self._settings["n_predict"]
-        quarter = self._model.n_ctx // 4
-        before = len(self._conversation.turns)
-        prompt = self._conversation.prompt(question, quarter if limit is None else min(limit, quarter))
-        forgotten = before - len(self._conversation.turns)
+        limit, quarter = self._settings["n_predict"], self._model.n_ctx // 4
+        forgotten = self._conversation.make_room(question, quarter if limit is None else min(limit, quarter))
         if forgotten:
-            self.say(f"the context is full: {forgotten} of the oldest turns forgotten, {before - forgotten} kept")
-        return self._answer(question, prompt)
-
-    def _answer(self, question: str, prompt: Prompt) -> bool:
+            self.say(f"the context is full: {forgotten} of the oldest turns forgotten")
         seed = None if self._seed is None else self._seed + self._answers
-        stream = self._model.stream_tokens(
-            prompt.tokens, question, chat=True, bans=self._bans, seed=seed, **self._settings
-        )
+        messages = self._conversation.messages(question)
+        stream = self._model.stream_chat(messages, bans=self._bans, seed=seed, **self._settings)
         if self._answers and not (self._interactive and sys.stdout.isatty()):
             click.echo()  # the blank line between answers; a terminal has one before the prompt
         self._answers += 1
-        self.answering = True
-        with stop_on_interrupt(stream.stop) as interrupted:
-            for step in stream:
-                sys.stdout.write(step.text)
-                sys.stdout.flush()
-        self.answering = False
+        try:
+            with stop_on_interrupt(stream.stop) as interrupted:
+                for step in stream:
+                    sys.stdout.write(step.text)
+                    sys.stdout.flush()
+        except KeyboardInterrupt:  # the second one; the engine may be in the middle of something
+            raise click.Abort from None
         click.echo()
-        self._conversation.turns.append(Turn(question, prompt, stream.generation))
+        self._conversation.turns.append(Turn(question, stream.generation))
         self._comment(stream.generation)
         return interrupted()
 
@@ -239,7 +237,7 @@ class Session:
             click.echo(stats_text(out), err=True)
         elif self._interactive and out.report.hits:
             count = out.report.hits.total()
-            self.say(f"{count} {'ban' if count == 1 else 'bans'} hit: /why")
+            self.say(f"bans hit {count} {'time' if count == 1 else 'times'}: /why")
 
     # -- commands --
 
@@ -256,8 +254,11 @@ class Session:
         """Add a pattern to the list."""
         if not pattern:
             raise UsageError('give a pattern, as in: /ban delve*, /ban "shivers down"')
-        bans = self._bans + BanList([pattern], fold=self._bans.fold, source="/ban")
-        self._model.matcher(bans)  # a list that leaves nothing to say is refused now
+        try:
+            bans = self._bans + BanList([pattern], fold=self._bans.fold, source="/ban")
+        except BanError as error:
+            raise UsageError(str(error).removeprefix("/ban:1: ")) from None  # which line it was is plain to see
+        bans.compile(self._model.vocab)  # a list that leaves nothing to say is refused now
         self._bans = bans
         self.say(f"banned from the next answer on: {bans.patterns[-1]}")
 
@@ -285,8 +286,7 @@ class Session:
         try:
             self.ask(turn.question)
         except (GgufbanError, KeyboardInterrupt):
-            if not self.answering:
-                self._conversation.turns.append(turn)
+            self._conversation.turns.append(turn)
             raise
 
     def why(self, rest: str) -> None:
@@ -299,7 +299,7 @@ class Session:
 
     def help(self, rest: str) -> None:
         """Show the commands."""
-        click.echo("\n".join(f"/{name:<8} {action.__doc__}" for name, action in COMMANDS.items()), err=True)
+        click.echo(HELP, err=True)
 
     def _last_turn(self) -> Turn:
         if not self._conversation.turns:

@@ -66,7 +66,7 @@ where no filter cuts (--top-k 0 --top-p 1 --min-p 0); a filter that fills up wha
 @sampling_options
 @model_options
 def command(**options: Any) -> int:
-    r"""Measure what each strategy gives and what it costs.
+    """Measure what each strategy gives and what it costs.
 
     \b
     Examples:
@@ -78,6 +78,8 @@ def command(**options: Any) -> int:
     the model find it, what did it cost. The built-in prompts are 40 requests (--chat) or 40 openings of texts.
     """  # fmt: skip
     strategies = _strategies(options["strategies"])
+    if options["prompt_file"] == "-" and "-" in options["ban_file"]:
+        raise UsageError("stdin cannot be both the prompts and a ban list; give one of them as a file")
     bans = read_bans(options)
     if bans is None:
         raise UsageError("nothing is banned, so there is nothing to evaluate: give --ban or --ban-file")
@@ -91,9 +93,9 @@ def command(**options: Any) -> int:
             echo_json(evaluation_json(samples, {**facts, **{name: options[name] for name in names}}))
         else:
             mode = "requests by the chat template" if options["chat"] else "openings"
-            click.echo(
-                f"{model.path.name}, {len(bans):,} patterns, {len(prompts)} {mode} of {options['predict']} tokens"
-            )
+            kind = mode if options["prompt_file"] is None else "prompts"
+            patterns = f"{len(bans):,} pattern{'' if len(bans) == 1 else 's'}"
+            click.echo(f"{model.path.name}, {patterns}, {len(prompts)} {kind}, of {options['predict']} tokens each")
             click.echo(evaluation_text(samples))
     return 130 if stopped else 0
 
@@ -117,7 +119,7 @@ def _prompts(file: str | None, chat: bool) -> list[str]:
         text = read_text(file)
     prompts = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not prompts:
-        raise UsageError(f"{file}: there is no prompt in it")
+        raise UsageError(f"{'stdin' if file == '-' else file}: there is no prompt in it")
     return prompts
 
 

@@ -28,11 +28,12 @@ class Sample:
 
     `nats` is -Σ logprob over its tokens, by the full model at temperature 1 without bans: raw logits, captured while
     the text was written. `leaks` counts the matches of the ban list in it. `log_legal_mass` is ln w, -inf where no
-    legal continuation was left.
+    legal continuation was left. `strategy` is the one that wrote the text: `exact` may have handed it over.
     """
 
     prompt: str
     text: str
+    strategy: str
     finish_reason: str
     seed: int
     tokens: int
@@ -50,6 +51,7 @@ class Sample:
         return cls(
             out.prompt,
             out.text,
+            out.strategy,
             out.finish_reason,
             out.seed,
             len(out.steps),
@@ -157,7 +159,8 @@ class Distortion:
 
     `legal` is P(no match), the probability that a text drawn without bans holds no match, and `kl` is
     KL(mask ‖ exact) in nats a text: how far the texts of `mask` are from a sample of the clean ones. Each with its
-    standard error. `kl` is infinite if some text came to a dead end.
+    standard error. `kl` is infinite if some text came to a place where all that the sampler would draw was banned:
+    no text of the law goes on from there.
     """
 
     legal: float

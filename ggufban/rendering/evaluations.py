@@ -25,6 +25,8 @@ def evaluation_text(samples: Mapping[str, Sequence[Sample]]) -> str:
         row = [name, f"{s.leaks:,}", number(s.nats, 3), number(s.nats_se, 3), *_over_base(name, samples)]
         row += [number(s.evaluations_per_token, 3), number(s.tokens_per_second, 1), str(s.dead_ends)]
         rows.append([*row, number(s.letters_per_word)])
+        if given_up := name == "exact" and sum(sample.strategy != name for sample in texts):
+            notes.append(f"{name}: {given_up} of {s.texts} texts are of rewind: the budget was spent")
         if s.unfinished:
             notes.append(f"{name}: {s.unfinished} of {s.texts} texts not finished (interrupted, or budget spent)")
     lines = [table(_HEADER, rows, left=[0])]
@@ -44,8 +46,8 @@ def _over_base(name: str, samples: Mapping[str, Sequence[Sample]]) -> list[str]:
 
 def _distortion_text(d: Distortion) -> str:
     return (
-        f"mask: P(no match) = E[w] = {probability(d.legal)} ± {probability(d.legal_se)}; "
-        f"KL(mask ‖ exact) = {number(d.kl, 3)} ± {number(d.kl_se, 3)} nats a text"
+        f"mask: P(no match) = E[w] = {probability(d.legal)} ± {probability(d.legal_se)}\n"
+        f"      KL(mask ‖ exact) = {number(d.kl, 3)} ± {number(d.kl_se, 3)} nats a text"
     )
 
 
