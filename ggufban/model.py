@@ -174,14 +174,6 @@ class Model(Engine):
         prompt = messages[-1]["content"] if messages else ""
         return Stream(self, self._plan(self.chat_prompt(messages), prompt, chat=True, **options))
 
-    def stream_tokens(self, tokens: Sequence[int], prompt: str = "", *, chat: bool = False, **options: Any) -> Stream:
-        """Write after given ids, token by token; see `stream`.
-
-        `prompt` is the text that the bans read before the output; with `chat` it is only reported, and the output
-        begins fresh.
-        """
-        return Stream(self, self._plan(list(tokens), prompt, chat=chat, **options))
-
     def samples(
         self, n: int, prompt: str | Sequence[Mapping[str, str]] = "", *, stopping: Stopping = _never, **options: Any
     ) -> list[Generation]:
@@ -254,7 +246,7 @@ class Model(Engine):
             sampling["logit_bias"] = {**(sampling.get("logit_bias") or {}), **ends}
         sampler = Sampler(vocab=self.vocab, **sampling)
         sampler.prime(tokens)
-        matcher = self.matcher(bans) if bans else None
+        matcher = self._matcher(bans) if bans else None
         if bias is not None and not isinstance(bias, BiasList):
             bias = BiasList(bias, bans.fold if bans else "case")
         if bias and bans:
@@ -283,7 +275,7 @@ class Model(Engine):
             settings={**sampler.describe(), **({"bias": bias.describe()} if bias else {})},
         )
 
-    def matcher(self, bans: BanList) -> Matcher:
+    def _matcher(self, bans: BanList) -> Matcher:
         """The compiled list; the last one is kept, since many texts are written under one list."""
         if self._compiled is None or self._compiled[0] is not bans:
             self._compiled = bans, bans.compile(self.vocab, cache_dir() / "index")
