@@ -48,18 +48,14 @@ What the figures mean. Logarithms are natural; bits are surprisals, -log2 p.
 
 @click.command("score", epilog=EPILOG)
 @click.argument("files", nargs=-1, metavar="[FILE]...")
-@click.option(
-    "--text", "texts", multiple=True, metavar="TEXT", help="A text to score, instead of a file; repeatable."
-)
+@click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text to score, instead of a file; repeatable.")
 @click.option("--lines", is_flag=True, help="Every line of a file is a text of its own: an answer, say.")
 @click.option("-p", "--prompt", metavar="TEXT", help="What stands before the text, such as a question; not scored.")
 @click.option("--context", "context_file", metavar="FILE", help="Score again with this before it; compare.")
 @click.option("--protocol", type=click.Choice(PROTOCOLS), default="full", show_default=True, help="What counts.")
 @click.option("--window", type=click.IntRange(4), help="Tokens seen at once.  [default: -c; 512 for llama.cpp]")
 @click.option("--top", type=click.IntRange(0), default=5, show_default=True, help="Candidates kept for each token.")
-@click.option(
-    "--worst", type=click.IntRange(0), default=10, show_default=True, help="Most surprising tokens to list."
-)
+@click.option("--worst", type=click.IntRange(0), default=10, show_default=True, help="Most surprising tokens to list.")
 @click.option("--tokens", "each", is_flag=True, help="List every token.")
 @click.option("--derail-window", type=click.IntRange(2), default=32, show_default=True, help="Tokens in a run.")
 @click.option("--derail-above", type=float, default=3.0, show_default=True, help="Deviations that stand out.")

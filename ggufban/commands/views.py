@@ -45,9 +45,7 @@ _VIEWS = (
     click.option("--color", "shade", type=click.Choice(list(METRICS)), help="Show the text shaded by a metric."),
     click.option("--spans", "span", type=click.Choice(list(SPANS)), help="Show entropy and loss of every span."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-    click.option(
-        "--jsonl", "as_jsonl", is_flag=True, help="Print a JSON object for each token, and one for the text."
-    ),
+    click.option("--jsonl", "as_jsonl", is_flag=True, help="Print a JSON object for each token, and one for the text."),
     click.option("--csv", "csv_file", metavar="FILE", help="Write a table, one row a token; - is stdout."),
     click.option("--npz", "npz_file", metavar="FILE", help="Write arrays for numpy."),
 )

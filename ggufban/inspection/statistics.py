@@ -23,6 +23,9 @@ NUCLEUS = 0.95
 
 _BLOCK = 64
 
+_PART = 16384
+"""Entries that are summed at a time: two buffers of 128 kB."""
+
 
 def inner(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Σ a·b. Not `np.dot`: BLAS would wake threads for it, which wait for llama.cpp's own (11 ms instead of 0.1)."""
@@ -43,14 +46,14 @@ class RowStatistics(NamedTuple):
 
 
 class RowScanner:
-    """Reads rows of one vocabulary size, in buffers that are kept: fresh pages would cost more than the sums.
+    """Reads rows, a part that fits into a processor's cache at a time, in buffers that are kept.
 
     Not for two threads at once.
     """
 
     def __init__(self, n_vocab: int) -> None:
-        self._d = np.empty(n_vocab, dtype=np.float64)
-        self._e = np.empty(n_vocab, dtype=np.float64)
+        self._d = np.empty(min(n_vocab, _PART), dtype=np.float64)
+        self._e = np.empty_like(self._d)
 
     def __call__(self, logits: NDArray[np.float32]) -> RowStatistics:
         """The scalars of a row `(n_vocab,)`; entries of -inf have probability 0 and add nothing.
@@ -61,19 +64,23 @@ class RowScanner:
         if not math.isfinite(maximum):
             what = "a NaN" if math.isnan(maximum) else "+inf" if maximum > 0 else "nothing finite"
             raise LogitsError(f"the logits hold {what}: the model or its file is damaged, or its context was overrun")
-        d, e = self._d, self._e
-        np.subtract(logits, maximum, out=d, dtype=np.float64)  # a float32 row less a float is float32
-        np.exp(d, out=e)
-        z = float(e.sum())
-        with np.errstate(invalid="ignore"):
-            mean = inner(e, d) / z
-        if math.isnan(mean):  # 0 · -inf: only then is it worth a pass to find the entries of -inf
-            d[np.isneginf(d)] = 0.0
-            mean = inner(e, d) / z
-        e *= d
-        variance = inner(e, d) / z - mean * mean
+        z = first = second = 0.0
+        for begin in range(0, len(logits), _PART):
+            part = logits[begin : begin + _PART]
+            d, e = self._d[: len(part)], self._e[: len(part)]
+            np.subtract(part, maximum, out=d, dtype=np.float64)  # a float32 row less a float is float32
+            np.exp(d, out=e)
+            z += float(e.sum())
+            moment = inner(e, d)
+            if math.isnan(moment):  # 0 · -inf: only then is it worth a pass to find the entries of -inf
+                d[np.isneginf(d)] = 0.0
+                moment = inner(e, d)
+            first += moment
+            e *= d
+            second += inner(e, d)
+        mean = first / z
         log_z = math.log(z)
-        return RowStatistics(maximum, log_z, log_z - mean, max(0.0, variance))
+        return RowStatistics(maximum, log_z, log_z - mean, max(0.0, second / z - mean * mean))
 
 
 def row_statistics(logits: NDArray[np.float32]) -> RowStatistics:
@@ -121,23 +128,36 @@ def rank_of(logits: NDArray[np.float32], token: int) -> int:
     return 1 + above + int(np.count_nonzero(logits[:token] == value))
 
 
-def nucleus_size(logits: NDArray[np.float32], row: RowStatistics, p: float = NUCLEUS) -> int:
+def nucleus_size(
+    logits: NDArray[np.float32], row: RowStatistics, p: float = NUCLEUS, best: NDArray[np.int64] | None = None
+) -> int:
     """How few of the most probable tokens together reach probability `p` in (0, 1), at least 1.
 
-    All tokens below probability (1 - p)/V together hold less than 1 - p, so that they are never needed; the same
-    reasoning on those that are left cuts deeper, and only what passes is sorted.
+    If they are among `best`, the ids of the most probable tokens in order, no other is looked at. Else: all tokens
+    below probability (1 - p)/V together hold less than 1 - p, so that they are never needed; the same reasoning on
+    those that are left cuts deeper, and only what passes is sorted.
 
     >>> logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32))
     >>> nucleus_size(logits, row_statistics(logits), 0.8), nucleus_size(logits, row_statistics(logits), 0.4)
     (2, 1)
     """
     log_total = row.maximum + row.log_z
+    if best is not None and len(best):
+        size = _reaching(np.exp(logits[best].astype(np.float64) - log_total), p)
+        if size <= len(best):
+            return size
     spare = 1.0 - p
     kept = logits[logits >= log_total + math.log(spare / logits.shape[0])]
     probs = np.exp(kept.astype(np.float64) - log_total)
     allowed = spare - (1.0 - float(probs.sum()))
     if allowed > 0.0:
         probs = probs[probs >= allowed / len(probs)]
-    running = np.sort(probs)[::-1].cumsum()
-    # A sum that stays below p only by rounding (0.5 + 0.3 in float32) has reached it.
-    return min(int(running.searchsorted(p * (1.0 - 1e-6))), len(running) - 1) + 1
+    return min(_reaching(np.sort(probs)[::-1], p), len(probs))
+
+
+def _reaching(descending: NDArray[np.float64], p: float) -> int:
+    """How many of these probabilities reach `p`; one more than there are if they do not.
+
+    A sum that stays below p only by rounding (0.5 + 0.3 in float32) has reached it.
+    """
+    return int(descending.cumsum().searchsorted(p * (1.0 - 1e-6))) + 1

@@ -135,7 +135,8 @@ class Observer:
             return None
         row = self._scan(logits)
         best = top_ids(logits, self.top)
-        return Sight(row, tuple(best.tolist()), tuple(logits[best].tolist()), nucleus_size(logits, row))
+        nucleus = nucleus_size(logits, row, best=best)
+        return Sight(row, tuple(best.tolist()), tuple(logits[best].tolist()), nucleus)
 
     def step(
         self,

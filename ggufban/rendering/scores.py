@@ -103,9 +103,7 @@ def derailment_text(trace: Trace, found: Sequence[Derailment], size: int, thresh
     if scored < 2 * size:
         return f"derailment    too short a text to be compared with itself in runs of {size} tokens"
     if not found:
-        return (
-            f"derailment    none: no {size} tokens in a row are more than {threshold:g} deviations above the median"
-        )
+        return f"derailment    none: no {size} tokens in a row are more than {threshold:g} deviations above the median"
     stretches = "1 stretch stands" if len(found) == 1 else f"{len(found)} stretches stand"
     lines = [f"derailment    {stretches} out: {size} tokens in a row more than {threshold:g} deviations up"]
     for d in found[:count]:

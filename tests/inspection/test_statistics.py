@@ -49,6 +49,20 @@ def test_the_nucleus_is_the_shortest_head_that_reaches_p(logits, p):
     size = nucleus_size(logits, row_statistics(logits), p)
     assert sums[size - 1] >= p * (1 - 2e-6)
     assert size == 1 or sums[size - 2] < p
+    for k in (1, 5, 400):
+        assert nucleus_size(logits, row_statistics(logits), p, best=top_ids(logits, k)) == size
+
+
+@pytest.mark.parametrize("size", [16383, 16384, 16385, 50000])
+@pytest.mark.parametrize("banned", [False, True])
+def test_a_row_of_several_parts_is_one_row(size, banned):
+    logits = (np.random.default_rng(size).standard_normal(size) * 3).astype(np.float32)
+    if banned:
+        logits[[0, -1]] = -np.inf
+    reference = naive_logprobs(logits)
+    row = row_statistics(logits)
+    assert row.logprob(float(logits[5])) == pytest.approx(reference[5], abs=1e-10)
+    assert row.entropy == pytest.approx(entropy_of(reference), abs=1e-10)
 
 
 def test_the_worked_example():
