@@ -10,14 +10,15 @@ gets n · X added to its logit. So:
   every other word that begins alike; given at the token that follows (the white space or full stop which shows that
   the word has ended) it would come too late to change whether the word is written, and would press an unwanted `cat`
   to run on into `catxyz`.
-- Where the word runs on (`cat`, then `alog`), it was none: that token takes the factor back, so that `catalog` is
-  neither more nor less likely for a bias on `cat`.
+- Where the word runs on (`cat`, then `alog`), it was none: that token takes the factor back, and over `catalog` a bias
+  on `cat` sums to 0.
 - The sum over a text is X times the matches in it, for every tokenization: the changes of N add up to N.
 
 A word of several tokens is reached only where the model begins it: X > 0 on a word that it never begins does little
 until its beginning stands in the prompt or in the text, and X < 0 is felt at its last token, as a mask's -inf is.
 
-N counts a token's changes of one bias once, where one token completes several words at a time.
+A token that completes several matches of one number at a time counts once, and of a regular expression every token
+counts at which a match ends.
 """
 
 import math

@@ -449,16 +449,22 @@ class Matcher:
         Ids `(n,)` int32, ascending. For whoever counts matches: in `illegal` they cannot be told from those that
         complete nothing but the match that was waiting.
         """
-        found: NDArray[np.int32] = np.empty(0, dtype=np.int32)
-        if state.scope >= 0:
-            return found
+        if state.scope >= 0 or not (state.pending or state.last == WORD):
+            return np.empty(0, dtype=np.int32)
         if state.pending:
             found = self.illegal(self._advance(state, self._flush(state)), waiting=False)
             return np.setdiff1d(found, self._index.ragged)
-        if state.last == WORD:
-            found = self.illegal(self._advance(state, Reading(EDGE, OTHER, b"", (0,), 0)), waiting=False)
-            found = found[self._closes_word[found]]
-        return found
+        base = self._base(WORD, False, is_ripe=False, may_end=True)
+        ends = self._needles.ends(state.tail)
+        parts = [self._spans.after(ends, False)] if ends else []
+        closed = self._advance(state, Reading(EDGE, OTHER, b"", (0,), 0))
+        for grid, (at, _) in zip(self._grids, closed.automata, strict=True):
+            parts.append(grid.refused(at, OTHER, state.own, False))
+        if self._alike is not None:
+            parts.append(self._alike.refused(state, False, joined(base, parts)))
+        found = joined(base, parts)
+        behind: NDArray[np.int32] = found[self._closes_word[found]]
+        return behind
 
     def _illegal(self, state: State, waiting: bool) -> NDArray[np.int32]:
         if state.scope >= 0:

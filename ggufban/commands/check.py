@@ -151,9 +151,7 @@ class _Printer:
             before, text, after = map(_shown, (place.before, place.text, place.after))
             if self._in_colour:
                 text = click.style(text, fg="red", bold=True)
-            click.echo(
-                f"{name}:{place.line}:{place.column}: {place.pattern}: {before.lstrip()}{text}{after.rstrip()}"
-            )
+            click.echo(f"{name}:{place.line}:{place.column}: {place.pattern}: {before.lstrip()}{text}{after.rstrip()}")
 
     def close(self) -> None:
         """Print what comes at the end."""

@@ -147,8 +147,9 @@ class BanLogitsProcessor:
         state, unfinished = self._trail[-1]
         row[self.matcher.illegal(state, waiting=False)] = -np.inf
         row[self._bytes.refused(unfinished)] = -np.inf
-        pieces = [self._vocab.pieces[token] for token in self._ids[self._n_prompt :].tolist()]
-        row[self._stops.refused([state for state, _ in self._trail], pieces)] = -np.inf
+        if self._stops:
+            pieces = [self._vocab.pieces[token] for token in self._ids[self._n_prompt :].tolist()]
+            row[self._stops.refused([state for state, _ in self._trail], pieces)] = -np.inf
         if not (row > -np.inf).any():
             raise BannedError("every continuation is illegal")
 
@@ -203,9 +204,7 @@ class BanLogitsProcessor:
 def _ends_of(vocab: Vocab, eos: int, matcher: Matcher) -> NDArray[np.int32]:
     """The token with which a text is ended: the model's own, or one that the list does not ban."""
     if not vocab.end:
-        raise UsageError(
-            "no token of this vocabulary ends a text: where bans leave nothing, there would be no way out"
-        )
+        raise UsageError("no token of this vocabulary ends a text: where bans leave nothing, there would be no way out")
     legal = [token for token in vocab.end_ids.tolist() if matcher.legal(matcher.start(), token)]
     choice = legal or vocab.end_ids.tolist()
     return np.array([eos if eos in choice else choice[0]], dtype=np.int32)
@@ -278,6 +277,9 @@ class _Stops:
                     before = fold_text(piece[:at].decode("utf-8", "ignore"), level)
                     if not before or kind[before[-1]] == WORD:
                         self._inside.append((token, piece[:at]))
+
+    def __bool__(self) -> bool:
+        return bool(self._stops)
 
     def refused(self, states: Sequence[State], pieces: Sequence[bytes]) -> list[int]:
         """The tokens after which the text would be cut where it must not end.

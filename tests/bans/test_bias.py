@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ggufban import BanError, BanList, BiasList, Vocab
@@ -29,7 +29,10 @@ def count(word: str, text: bytes) -> int:
     return len(BanList([word]).find(text.decode("utf-8", "replace")))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=500, deadline=None)
+@example("cat cat", [0, 0, 0])  # the second occurrence shares a word with the first
+@example("cat", [0, 10, 0])
+@example(r"/c.t\b/", [0, 0, 6, 0])
 @given(
     st.sampled_from(["cat", "cat*", "*cat", "*a*", "cat cat", "a a", "cat.", "catalog", "cats", ".", "t\ufffd"]),
     st.lists(st.integers(0, END), max_size=14),
