@@ -14,7 +14,7 @@ __all__ = ["TEMPLATE", "Terminal", "write_chatty"]
 
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] | trim }}"
-    "{% if m['role'] == 'assistant' %}</s>{% endif %}\n{% endfor %}"
+    "{% if m['role'] == 'assistant' %}</s>{% endif %}{{ '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}a:{% endif %}"
 )
 """Every message on a line of its own; the model's line ends with its end token."""
@@ -56,6 +56,11 @@ class Terminal:
 
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
+
+    def enter(self, line: str) -> None:
+        """Type a line when the program asks for one: what is typed before would be echoed twice."""
+        self.expect("\n> ")
+        self.type(line + "\n")
 
     def expect(self, text: str) -> str:
         """Read until `text` has come; everything since the last call, with it."""

@@ -39,55 +39,57 @@ def test_a_conversation_with_commands(chatty_path: Path, terminal: Callable[...,
     screen = terminal(
         "chat", "-m", chatty_path, "-n", 30, "-s", 5, "--ban", "*a*", "--temp", 1, "--top-k", 0, *NO_END
     )
-    assert "chatty.gguf, 1 banned, /help lists the commands" in screen.expect("\n> ")
-    screen.type("/why\n")
+    screen.expect("chatty.gguf, 1 banned, /help lists the commands")
+    screen.enter("/why")
     screen.expect("(nothing has been said yet)")
-    screen.type("the cat\n")
+    screen.enter("the cat")
     screen.expect("the cat\n")
     first = screen.expect("(cut off after 30 tokens; -n allows more)").rsplit("(", 1)[0]
     assert "a" not in letters(first)
-    screen.type("/ban script:Klingonish\n")
+    screen.enter("/ban script:Klingonish")
     screen.expect("(there is no script 'Klingonish'")
-    screen.type("/ban\n")
+    screen.enter("/ban")
     screen.expect("give a pattern")
-    screen.type("/ban /[a-z]/\n")
+    screen.enter("/ban /[a-z]/")
     screen.expect("(banned from the next answer on: /[a-z]/)")
-    screen.type("/bans\n")
+    screen.enter("/bans")
     screen.expect("/bans\n*a*\n/[a-z]/\n")
-    screen.type("/retry\n")
+    screen.enter("/retry")
     screen.expect("/retry\n")
     second = screen.expect("(cut off").removesuffix("(cut off")
     assert not {c for c in letters(second) if c.isascii()}
     assert second != first
-    screen.type("/why\n")
+    screen.enter("/why")
     assert "removed  after" in screen.expect("instead of")
-    screen.type("/undo\n")
+    screen.enter("/undo")
     screen.expect("(forgotten: the cat)")
-    screen.type("/undo\n")
+    screen.enter("/undo")
     screen.expect("(nothing has been said yet)")
-    screen.type("/nonsense\n")
+    screen.enter("/nonsense")
     screen.expect("there is no command /nonsense")
-    screen.type("/help\n")
+    screen.enter("/help")
     screen.expect("/retry         answer the last question again")
-    screen.type("/quit\n")
+    screen.enter("/quit")
     assert screen.close() == 0
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program(chatty_path: Path, terminal: Callable[..., Terminal]) -> None:
     screen = terminal("chat", "-m", chatty_path, "-n", -1, "-s", 5, *NO_END)
-    screen.expect("\n> ")
-    screen.type("the cat\n")
+    screen.enter("the cat")
     screen.expect("the cat\n")
     screen.expect("e")  # the answer has begun, and would go on for 16,000 tokens
     screen.type("\x03")
     screen.expect("(stopped)")
-    screen.expect("\n> ")
-    screen.type("/undo\n")  # it is remembered as far as it came
+    screen.enter("/undo")  # it is remembered as far as it came
     screen.expect("(forgotten: the cat)")
     screen.expect("\n> ")
-    screen.type("half a line\x03")
+    screen.type("half a line")
+    screen.expect("half a line")  # what is echoed has been read: now the program waits for a key
+    screen.type("\x03")
     screen.expect("(Ctrl-C once more leaves, and so does Ctrl-D; /help lists the commands)")
     screen.expect("\n> ")
+    screen.type("more")
+    screen.expect("more")
     screen.type("\x03")
     assert screen.close() == 130
 
@@ -96,14 +98,11 @@ def test_the_arrow_keys_bring_lines_back_and_ctrl_d_leaves(
     chatty_path: Path, terminal: Callable[..., Terminal]
 ) -> None:
     screen = terminal("chat", "-m", chatty_path, "-n", 4, "-s", 5, *NO_END)
-    screen.expect("\n> ")
-    screen.type("/bans\n")
+    screen.enter("/bans")
     screen.expect("(nothing is banned)")
-    screen.expect("\n> ")
-    screen.type("\x1b[A\n")
+    screen.enter("\x1b[A")
     screen.expect("(nothing is banned)")
-    screen.expect("\n> ")
-    screen.type(" /bans\n")  # a question
+    screen.enter(" /bans")  # a question
     screen.expect("(cut off after 4 tokens")
     screen.expect("\n> ")
     screen.type("\x04")
@@ -115,8 +114,7 @@ def test_answers_alone_go_to_a_file(chatty_path: Path, terminal: Callable[..., T
     out = tmp_path / "answers.txt"
     screen = terminal("chat", "-m", chatty_path, "-n", 8, "-s", 5, *NO_END, stdout=out)
     for question in ("the cat", "is"):
-        screen.expect("\n> ")
-        screen.type(f"{question}\n")
+        screen.enter(f"{question}")
         screen.expect("(cut off after 8 tokens")
     screen.expect("\n> ")
     screen.type("\x04")
