@@ -18,10 +18,14 @@ def probability(token: int, ids: NDArray[np.int32], probs: NDArray[Any]) -> floa
     return float(probs[places[0]]) if len(places) else None
 
 
+SHORT = 1024
+"""Ids of which a set is made sooner than they are searched."""
+
+
 class Trail:
     """Which tokens were left after each stage: the ids of those left, or, on a whole row, of those gone."""
 
-    __slots__ = ("n_vocab", "stages")
+    __slots__ = ("_sets", "n_vocab", "stages")
 
     class Stage(NamedTuple):
         """The tokens after one stage."""
@@ -34,6 +38,7 @@ class Trail:
     def __init__(self, candidates: Candidates) -> None:
         self.n_vocab = len(candidates.logits)
         self.stages: list[Trail.Stage] = []
+        self._sets: list[frozenset[int] | NDArray[np.int32] | NDArray[np.intp]] = []
         self.add("ban", candidates)
 
     def add(self, name: str, candidates: Candidates) -> None:
@@ -47,7 +52,11 @@ class Trail:
         """The first stage after which a token was not there; None if it was there after the last."""
         if not 0 <= token < self.n_vocab:
             raise UsageError(f"token id {token} is outside this vocabulary of {self.n_vocab} tokens")
-        return next((s.name for s in self.stages if bool((s.ids == token).any()) == s.gone), None)
+        for stage in self.stages[len(self._sets) :]:
+            # Who asks for one token asks for several: a set is worth making of what is short.
+            self._sets.append(frozenset(stage.ids.tolist()) if len(stage.ids) <= SHORT else stage.ids)
+        pairs = zip(self.stages, self._sets, strict=True)
+        return next((stage.name for stage, ids in pairs if (token in ids) == stage.gone), None)
 
 
 class Distribution:
