@@ -128,14 +128,10 @@ def compare(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, help="GGUF files")
     parser.add_argument("--rows", type=int, default=40, help="how many rows of each model (default: 40)")
-    parser.add_argument(
-        "--rounds", type=int, default=5, help="how often each row is sampled from (default: 5)"
-    )
+    parser.add_argument("--rounds", type=int, default=5, help="how often each row is sampled from (default: 5)")
     options = parser.parse_args()
     print(f"numpy {np.__version__}, llama_cpp {llama_cpp.__version__}, Python {platform.python_version()}")
     print("\n| model | tokens | chain | numpy, µs | llama.cpp, µs | ratio | ratio of the fastest tenths |")

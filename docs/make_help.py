@@ -23,9 +23,7 @@ What `--help` says of each command. This page is written by `python docs/make_he
 def commands(command: click.Command, parent: click.Context | None = None) -> Iterator[click.Context]:
     """A context for a command, then for each of its commands."""
     settings: dict[str, Any] = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
-    with click.Context(
-        command, parent=parent, info_name=command.name if parent else "ggufban", **settings
-    ) as context:
+    with click.Context(command, parent=parent, info_name=command.name if parent else "ggufban", **settings) as context:
         yield context
         if isinstance(command, click.Group):
             for child in command.list_commands(context):

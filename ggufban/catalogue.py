@@ -389,9 +389,7 @@ def resolve_hub(repository: str) -> Path:
     """
     repo, colon, quant = repository.partition(":")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or (colon and not re.fullmatch(r"[\w.-]+", quant)):
-        raise UsageError(
-            f"{repository!r} does not name a Hugging Face repository: write user/repo or user/repo:Q4_K_M"
-        )
+        raise UsageError(f"{repository!r} does not name a Hugging Face repository: write user/repo or user/repo:Q4_K_M")
     here = _hub_cached(repo)
     wanted = _choose(here, quant or _DEFAULT_QUANT)
     if wanted is not None and all(here[wanted].with_name(Path(part).name).exists() for part in _parts(wanted)):

@@ -13,7 +13,6 @@ from ggufban.catalogue import resolve
 from ggufban.engine import system_info
 from tests.tiny import write_tiny
 
-
 # The same examples in every run: a law that only some seeds break is looked for with GGUFBAN_TEST_RANDOM=1.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 if not os.environ.get("GGUFBAN_TEST_RANDOM"):

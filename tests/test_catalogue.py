@@ -297,9 +297,7 @@ def test_a_disk_that_fills_up_while_writing(shop: Shop, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        DownloadError, match=r"could not be written to .*: No space left on device; set GGUFBAN_CACHE"
-    ):
+    with pytest.raises(DownloadError, match=r"could not be written to .*: No space left on device; set GGUFBAN_CACHE"):
         fetch("tiny")
     monkeypatch.undo()
     assert_nothing_came(shop)

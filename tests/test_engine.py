@@ -51,9 +51,7 @@ def test_pieces_of_a_vocabulary_are_the_bytes_that_were_written(tiny_llama: Path
         assert engine.n_vocab == len(SPECIAL) + 256 + len(WORDS)
 
 
-@pytest.mark.parametrize(
-    "text", [FRANCE, "  two  spaces\n\ttab", "Кот сидит. 黒猫 👩‍💻 naïve", "a\u0000b", "x" * 999]
-)
+@pytest.mark.parametrize("text", [FRANCE, "  two  spaces\n\ttab", "Кот сидит. 黒猫 👩‍💻 naïve", "a\u0000b", "x" * 999])
 def test_tokens_of_a_text_decode_to_that_text(real_model: Model, text: str) -> None:
     tokens = real_model.tokenize(text, add_special=False)
     assert real_model.vocab.decode(tokens) == text.encode()
@@ -290,9 +288,7 @@ def test_numbers_out_of_range(tiny_llama: Path, arguments: dict, message: str) -
 
 def test_tokens_that_do_not_exist(tiny_llama: Path) -> None:
     with Engine(tiny_llama) as engine:
-        with pytest.raises(
-            UsageError, match=f"token id 100000 is outside this vocabulary of {engine.n_vocab} tokens"
-        ):
+        with pytest.raises(UsageError, match=f"token id 100000 is outside this vocabulary of {engine.n_vocab} tokens"):
             engine.eval([1, 100000])
         with pytest.raises(UsageError, match="token id -1 is outside"):
             engine.eval([-1])

@@ -233,9 +233,7 @@ def test_truncated_in_the_data(tiny: Path, tmp_path: Path) -> None:
         path.write_bytes(tiny.read_bytes()[:size])
         assert read_header(path).n_params == header.n_params
         missing = header.data_end - size
-        with pytest.raises(
-            ModelFileError, match=f"is truncated: {missing:,} of {header.data_end:,} bytes are missing"
-        ):
+        with pytest.raises(ModelFileError, match=f"is truncated: {missing:,} of {header.data_end:,} bytes are missing"):
             check_file(path)
 
 

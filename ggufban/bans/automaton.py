@@ -378,9 +378,7 @@ def _determinize(graph: _Graph, budget: _Budget) -> tuple[NDArray[np.int32], NDA
     return np.array(rows, dtype=np.int32), np.array([accepts for _, accepts in states], dtype=np.bool_)
 
 
-def _minimize(
-    table: NDArray[np.int32], accepting: NDArray[np.bool_]
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+def _minimize(table: NDArray[np.int32], accepting: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """The smallest table that accepts the same, its states numbered breadth first from the start, which is 0.
 
     Moore's refinement, a whole round at a time: states are split by the blocks that their rows lead to,
@@ -392,9 +390,7 @@ def _minimize(
     for seed in range(8):
         random = np.random.Generator(np.random.PCG64(seed))
         names = random.integers(0, 2**64, size=len(table), dtype=np.uint64)
-        weights = random.integers(0, 2**63, size=table.shape[1] + 1, dtype=np.uint64) * np.uint64(
-            2
-        ) + np.uint64(1)
+        weights = random.integers(0, 2**63, size=table.shape[1] + 1, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
         _, block = np.unique(distances, return_inverse=True)
         count = 0
         while count < block.max() + 1:

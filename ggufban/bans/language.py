@@ -132,9 +132,7 @@ def parse_line(line: str, *, source: str | None = None, number: int | None = Non
     return _parse_unquoted(stripped, source, number, fail) if stripped else None
 
 
-def _parse_unquoted(
-    stripped: str, source: str | None, number: int | None, fail: Callable[[str], BanError]
-) -> Pattern:
+def _parse_unquoted(stripped: str, source: str | None, number: int | None, fail: Callable[[str], BanError]) -> Pattern:
     """The pattern of a line without quotes, slashes and comments that is not blank."""
     keyword, colon, rest = stripped.partition(":")
     rest = rest.strip()

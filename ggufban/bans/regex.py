@@ -142,8 +142,7 @@ def _changes(fold: Fold, block: int) -> tuple[tuple[int, str], ...]:
     if block >> 8 not in (0, 1, 2, 3, 14) or block * _BLOCK in range(*_SURROGATES):
         return ()
     pairs = (
-        (code_point, _symbols(fold, chr(code_point)))
-        for code_point in range(block * _BLOCK, (block + 1) * _BLOCK)
+        (code_point, _symbols(fold, chr(code_point))) for code_point in range(block * _BLOCK, (block + 1) * _BLOCK)
     )
     return tuple((code_point, symbols) for code_point, symbols in pairs if symbols != chr(code_point))
 
@@ -180,9 +179,7 @@ def _others(fold: Fold, members: Ranges) -> Ranges:
     A mark in the image of a member is not a character of its own: `[^а-я]` does not find the breve of `й`.
     """
     inside = {symbol for string in _images(fold, members)[1] for symbol in string}
-    parts = _intersection(
-        _category("M", "Jamo"), normalize([(ord(symbol), ord(symbol)) for symbol in inside])
-    )
+    parts = _intersection(_category("M", "Jamo"), normalize([(ord(symbol), ord(symbol)) for symbol in inside]))
     return _complement([*members, *parts])
 
 
@@ -374,9 +371,7 @@ class _Parser:
 
     def character(self, character: str, at: int) -> Node:
         if 0xD800 <= ord(character) <= 0xDFFF:
-            self.fail(
-                f"U+{ord(character):04X} is half a character; write \\U and eight hexadecimal digits", at
-            )
+            self.fail(f"U+{ord(character):04X} is half a character; write \\U and eight hexadecimal digits", at)
         return _literal(_symbols(self.fold, character))
 
     def group(self, at: int) -> Node:
@@ -490,9 +485,7 @@ class _Parser:
         if letter.lower() != "p":
             self.at += 1
         negated = letter.isupper()
-        found.add_kind(
-            _others(self.fold, ranges) if negated else ranges, extends=negated or letter not in "ds"
-        )
+        found.add_kind(_others(self.fold, ranges) if negated else ranges, extends=negated or letter not in "ds")
         return True
 
     def property(self, at: int) -> Ranges:
@@ -503,16 +496,12 @@ class _Parser:
         name = self.pattern[self.at : end]
         self.at = end + 1
         if name in ("Lu", "Lt") and self.fold("A") != "A":
-            self.fail(
-                f"\\p{{{name}}}: this list folds upper case; write \\p{{L}}, or fold='exact' for it", at
-            )
+            self.fail(f"\\p{{{name}}}: this list folds upper case; write \\p{{L}}, or fold='exact' for it", at)
         if len(name) <= 2 and name in _categories():
             return _category(name)
         key, _, value = name.rpartition("=")
         if key.lower() not in ("", "script", "sc"):
-            self.fail(
-                f"\\p{{{name}}}: only categories (\\p{{L}}, \\p{{Nd}}) and scripts (\\p{{Han}}) are known", at
-            )
+            self.fail(f"\\p{{{name}}}: only categories (\\p{{L}}, \\p{{Nd}}) and scripts (\\p{{Han}}) are known", at)
         try:
             return tuple((int(low), int(high)) for low, high in script_ranges(value))
         except BanError as error:
@@ -537,7 +526,5 @@ class _Parser:
         if letter in _CONTROLS:
             return _CONTROLS[letter]
         if letter.isascii() and letter.isalnum():
-            self.fail(
-                f"\\{letter} means nothing here; for the character, write {letter} without the backslash", at
-            )
+            self.fail(f"\\{letter} means nothing here; for the character, write {letter} without the backslash", at)
         return letter

@@ -79,9 +79,7 @@ def _advice(name: str) -> str:
     names = sorted({_BY_KEY[key] for key in close})
     if names:
         return f"; did you mean {' or '.join(names)}?"
-    return (
-        "; scripts are called as in Unicode: Latin, Cyrillic, Greek, Arabic, Hebrew, Han, Hiragana, Hangul …"
-    )
+    return "; scripts are called as in Unicode: Latin, Cyrillic, Greek, Arabic, Hebrew, Han, Hiragana, Hangul …"
 
 
 @cache

@@ -55,9 +55,7 @@ def _facts() -> dict[str, Any]:
     problems = [problem] if problem else []
     problems += [
         f"{config_path()}: {key!r} is an option of no command"
-        for key in unknown_keys(
-            (import_module(f"ggufban.commands.{name}").command for name in COMMANDS), read_config()
-        )
+        for key in unknown_keys((import_module(f"ggufban.commands.{name}").command for name in COMMANDS), read_config())
     ]
     return {
         "ggufban": __version__,

@@ -46,9 +46,7 @@ where no filter cuts (--top-k 0 --top-p 1 --min-p 0); a filter that fills up wha
 
 @click.command("evaluate", epilog=EPILOG)
 @ban_options
-@click.option(
-    "--prompts", "prompt_file", metavar="FILE", help="Prompts, one a line; - is stdin.  [default: built in]"
-)
+@click.option("--prompts", "prompt_file", metavar="FILE", help="Prompts, one a line; - is stdin.  [default: built in]")
 @option("--strategies", metavar="A,B,…", default="none,mask,rewind", help="Of none, mask, rewind and exact.")
 @option("-n", "--predict", type=click.IntRange(1), default=120, help="Most tokens of each text.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Use the first N prompts.  [default: all]")
@@ -104,9 +102,7 @@ def _strategies(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in STRATEGIES:
-            raise UsageError(
-                f"strategies is {text!r}; it must be some of {', '.join(STRATEGIES)}, with commas between"
-            )
+            raise UsageError(f"strategies is {text!r}; it must be some of {', '.join(STRATEGIES)}, with commas between")
     return names
 
 

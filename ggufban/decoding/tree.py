@@ -50,9 +50,7 @@ class Node:
         "step",
     )
 
-    def __init__(
-        self, state: Any, end: int, sampler: SamplerState, step: Step | None = None, bias: Any = None
-    ) -> None:
+    def __init__(self, state: Any, end: int, sampler: SamplerState, step: Step | None = None, bias: Any = None) -> None:
         self.state = state
         self.bias = bias
         self.end = end

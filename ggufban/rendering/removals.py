@@ -22,9 +22,7 @@ def removals_table(steps: Sequence[Step], *, most: int = 5, width: int = 80) -> 
     rows = []
     for at in sorted(hit, key=lambda at: -steps[at].removed_mass)[:most]:
         step = steps[at]
-        before = b"".join(earlier.piece for earlier in steps[max(0, at - 2 * _CONTEXT) : at]).decode(
-            "utf-8", "replace"
-        )
+        before = b"".join(earlier.piece for earlier in steps[max(0, at - 2 * _CONTEXT) : at]).decode("utf-8", "replace")
         context = _last(show_text(before), _CONTEXT) or "(the beginning)"
         instead = ", ".join(_removed(step)) or "what began a banned word"
         rows.append([probability(step.removed_mass), context, clip(show_piece(step.piece), 16), instead])

@@ -35,9 +35,7 @@ def stats_text(out: Generation) -> str:
         if len(report.hits) > 20:
             lines.append(f"hit           … and {len(report.hits) - 20} patterns more")
         if asks_for_what_is_banned(out):
-            lines.append(
-                "The bans took away much of what the model wanted to say: the prompt asks for what is banned."
-            )
+            lines.append("The bans took away much of what the model wanted to say: the prompt asks for what is banned.")
     return "\n".join(lines)
 
 

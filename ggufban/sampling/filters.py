@@ -70,9 +70,7 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
     return candidates if found is None else found
 
 
-def nucleus(
-    candidates: Candidates, probs: NDArray[np.float32], p: np.float32, min_keep: int
-) -> Candidates | None:
+def nucleus(candidates: Candidates, probs: NDArray[np.float32], p: np.float32, min_keep: int) -> Candidates | None:
     """The candidates up to where the running sum reaches p, or None if it never does."""
     reached = int(np.add.accumulate(probs).searchsorted(p))
     if reached == len(probs):

@@ -193,9 +193,7 @@ def read_logit_bias(values: Iterable[str]) -> dict[int, float]:
     """
     bias: dict[int, float] = {}
     for value in values:
-        match = re.fullmatch(
-            r"\s*(\d+)\s*([+-])\s*(inf|infinity|[\d.]+(?:e[+-]?\d+)?)\s*", value, re.IGNORECASE
-        )
+        match = re.fullmatch(r"\s*(\d+)\s*([+-])\s*(inf|infinity|[\d.]+(?:e[+-]?\d+)?)\s*", value, re.IGNORECASE)
         try:
             if match is None:
                 raise ValueError

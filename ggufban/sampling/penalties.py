@@ -103,9 +103,7 @@ class Breakers:
                 return i
             if spread:
                 piece = self.piece(token)
-                ends = [
-                    len(end) for breaker in spread for end in rests(piece, breaker) if after.startswith(end)
-                ]
+                ends = [len(end) for breaker in spread for end in rests(piece, breaker) if after.startswith(end)]
                 if ends:
                     return i - self.tokens_of(max(ends), tokens[len(tokens) - i :])
                 after = (piece + after)[:40]
@@ -167,9 +165,7 @@ def matches_with_beginning(tokens: Sequence[int]) -> list[int]:
     return lengths
 
 
-def dry(
-    candidates: Candidates, lengths: Mapping[int, int], multiplier: float, base: float, allowed: int
-) -> Candidates:
+def dry(candidates: Candidates, lengths: Mapping[int, int], multiplier: float, base: float, allowed: int) -> Candidates:
     """Candidates with `multiplier * base ** (length - allowed)` taken off the logits of tokens in `lengths`.
 
     `multiplier` 0 switches it off; `base` >= 1. llama.cpp: `llama_sampler_dry_apply`; don't repeat yourself,

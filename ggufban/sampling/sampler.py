@@ -281,9 +281,7 @@ class Sampler:
         """Forgets everything, as if just made."""
         # adaptive-p begins as if every token before had been drawn with the target's probability
         weight = 1.0 / (1.0 - self.adaptive_decay)
-        self.restore(
-            SamplerState((), 2.0 * self.mirostat_tau, max(self.adaptive_target, 0.0) * weight, weight)
-        )
+        self.restore(SamplerState((), 2.0 * self.mirostat_tau, max(self.adaptive_target, 0.0) * weight, weight))
 
     def copy(self) -> "Sampler":
         """Another sampler with the same parameters and the same state."""

@@ -19,10 +19,7 @@ HEADER = """\
 
 def main() -> None:
     tables = importlib.import_module("fontTools.unicodedata.Scripts")
-    notes = [
-        line.lstrip("# ").strip()
-        for line in Path(tables.__file__).read_text(encoding="utf-8").splitlines()[:20]
-    ]
+    notes = [line.lstrip("# ").strip() for line in Path(tables.__file__).read_text(encoding="utf-8").splitlines()[:20]]
     ends = [*tables.RANGES[1:], 0x110000]
     spans: dict[str, list[str]] = {}
     for low, end, code in zip(tables.RANGES, ends, tables.VALUES, strict=True):
@@ -33,9 +30,7 @@ def main() -> None:
         source=next(note for note in notes if note.startswith("Source:")).removeprefix("Source: "),
         tool=importlib.import_module("fontTools").version,
     )
-    lines = [
-        f"{code} {tables.NAMES[code]} {' '.join(spans[code])}\n" for code in sorted(spans) if code != "Zzzz"
-    ]
+    lines = [f"{code} {tables.NAMES[code]} {' '.join(spans[code])}\n" for code in sorted(spans) if code != "Zzzz"]
     TARGET.write_text(header + "".join(lines), encoding="utf-8", newline="\n")
 
 

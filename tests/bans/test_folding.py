@@ -15,9 +15,7 @@ EVERY_CHARACTER = [
 ]
 """All code points of the planes in which something is assigned, and some of the others."""
 
-texts = st.text(
-    st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("aаé e\u0301й\u200b\u00ad ﬁß猫が"))
-)
+texts = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("aаé e\u0301й\u200b\u00ad ﬁß猫が")))
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -90,8 +88,6 @@ def test_look_alikes_are_letters_of_different_scripts_as_loose_folds_them() -> N
         assert unicodedata.category(chr(letter)) == "Ll"
 
 
-@pytest.mark.parametrize(
-    ("char", "bits"), [("a", 1), ("ж", 2), ("ω", 4), ("ﬁ", 1), ("5", 0), ("猫", 0), ("\u0483", 0)]
-)
+@pytest.mark.parametrize(("char", "bits"), [("a", 1), ("ж", 2), ("ω", 4), ("ﬁ", 1), ("5", 0), ("猫", 0), ("\u0483", 0)])
 def test_scripts_of_letters(char: str, bits: int) -> None:
     assert script_bits[char] == bits

@@ -29,9 +29,7 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("word", "there", "missing"), [row[1:] for row in CASES], ids=[row[0] for row in CASES]
-)
+@pytest.mark.parametrize(("word", "there", "missing"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
 def test_forms(word: str, there: str, missing: str) -> None:
     found = forms_of(word, "ru")
     assert set(there.split()) <= set(found)

@@ -37,9 +37,7 @@ def check(index: Index, pieces: list[bytes], level: str) -> None:
     assert index.opens.tolist() == [len(read(piece, OTHER, level).stream) for piece in pieces]
     assert index.order.tolist() == sorted(range(len(pieces)), key=readings.__getitem__)
     assert index.ragged.tolist() == [t for t, piece in enumerate(pieces) if piece and 0x80 <= piece[0] < 0xC0]
-    beginnings = sorted(
-        {reading[:n] for reading in readings for n in range(1, len(reading) + 1)} | {"zz", EDGE + "zz"}
-    )
+    beginnings = sorted({reading[:n] for reading in readings for n in range(1, len(reading) + 1)} | {"zz", EDGE + "zz"})
     hashes = np.array(
         [int(Hashes(codes_of(text))(np.array([0]), np.array([len(text)]))[0]) for text in beginnings], dtype=np.uint64
     )

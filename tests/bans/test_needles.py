@@ -13,10 +13,7 @@ def naive(needles: list[str], before: str, stream: str) -> tuple[str, set[tuple[
     tails = [text[at:] for at in range(len(text))]
     tail = next((end for end in tails if any(n.startswith(end) and n != end for n in needles)), "")
     hits = {
-        (at, needle)
-        for at in range(len(stream))
-        for needle in needles
-        if (before + stream[: at + 1]).endswith(needle)
+        (at, needle) for at in range(len(stream)) for needle in needles if (before + stream[: at + 1]).endswith(needle)
     }
     return tail, hits
 

@@ -202,9 +202,7 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("pattern", "fold", "message"), MISTAKES, ids=[repr(row[0][:20]) for row in MISTAKES]
-)
+@pytest.mark.parametrize(("pattern", "fold", "message"), MISTAKES, ids=[repr(row[0][:20]) for row in MISTAKES])
 def test_mistakes_are_explained(pattern: str, fold: str, message: str) -> None:
     with pytest.raises(BanError, match=re.escape(message)) as caught:
         compile_regex(pattern, FOLDS[fold])
@@ -297,9 +295,7 @@ def twins(atoms: dict[str, str]) -> st.SearchStrategy[Twin]:
         return st.one_of(
             several.map(lambda parts: Twin("".join(p.ours for p in parts), "".join(p.theirs for p in parts))),
             several.map(
-                lambda parts: Twin(
-                    f"({'|'.join(p.ours for p in parts)})", f"(?:{'|'.join(p.theirs for p in parts)})"
-                )
+                lambda parts: Twin(f"({'|'.join(p.ours for p in parts)})", f"(?:{'|'.join(p.theirs for p in parts)})")
             ),
             st.tuples(inner, repeats).map(
                 lambda pair: Twin(f"(?:{pair[0].ours}){pair[1]}", f"(?:{pair[0].theirs}){pair[1]}")
@@ -374,9 +370,7 @@ def test_nothing_matters_before_a_resting_state(twin: Twin, before: str, after: 
     state = automaton.start
     for index, symbol in enumerate(symbols):
         if automaton.is_resting(state):
-            assert [end - index for end in ends(automaton, symbols) if end > index] == ends(
-                automaton, symbols[index:]
-            )
+            assert [end - index for end in ends(automaton, symbols) if end > index] == ends(automaton, symbols[index:])
         state = automaton.step(state, symbol)
 
 
@@ -390,8 +384,7 @@ def test_no_two_states_are_alike(twin: Twin) -> None:
     names = automaton.accepting_mask.astype(int).tolist()
     for _ in range(automaton.n_states):
         seen = [
-            (names[state], *(names[target] for target in row))
-            for state, row in enumerate(automaton.table.tolist())
+            (names[state], *(names[target] for target in row)) for state, row in enumerate(automaton.table.tolist())
         ]
         names = [seen.index(view) for view in seen]
     assert len(set(names)) == automaton.n_states
@@ -469,9 +462,7 @@ def test_classify_agrees_with_step(pattern: str) -> None:
     for state in range(automaton.n_states):
         stepped = [automaton.step(state, chr(code_point)) for code_point in code_points.tolist()]
         assert automaton.table[state, classes].tolist() == stepped
-    assert [
-        automaton.accepting(state) for state in range(automaton.n_states)
-    ] == automaton.accepting_mask.tolist()
+    assert [automaton.accepting(state) for state in range(automaton.n_states)] == automaton.accepting_mask.tolist()
     assert automaton.table.shape == (automaton.n_states, automaton.n_classes)
     assert automaton.table.dtype == np.int32
 

@@ -21,9 +21,7 @@ CHARACTERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("character", "script"), CHARACTERS, ids=[f"U+{ord(row[0]):04X}" for row in CHARACTERS]
-)
+@pytest.mark.parametrize(("character", "script"), CHARACTERS, ids=[f"U+{ord(row[0]):04X}" for row in CHARACTERS])
 def test_script_of(character: str, script: str) -> None:
     assert script_of(character) == script
 
@@ -67,16 +65,12 @@ def test_every_range_is_apart_from_every_other() -> None:
 
 
 def test_every_assigned_character_has_a_script() -> None:
-    assert tuple(map(int, UNICODE_VERSION.split("."))) >= tuple(
-        map(int, unicodedata.unidata_version.split("."))
-    )
+    assert tuple(map(int, UNICODE_VERSION.split("."))) >= tuple(map(int, unicodedata.unidata_version.split(".")))
     covered = np.zeros(sys.maxunicode + 1, dtype=bool)
     for name in SCRIPTS:
         for low, high in script_ranges(name).tolist():
             covered[low : high + 1] = True
-    assigned = [
-        unicodedata.category(chr(code)) not in ("Cn", "Co", "Cs") for code in range(sys.maxunicode + 1)
-    ]
+    assigned = [unicodedata.category(chr(code)) not in ("Cn", "Co", "Cs") for code in range(sys.maxunicode + 1)]
     assert not np.flatnonzero(np.array(assigned) & ~covered).tolist()
 
 

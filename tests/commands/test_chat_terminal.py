@@ -36,9 +36,7 @@ def letters(answer: str) -> set[str]:
 
 
 def test_a_conversation_with_commands(chatty_path: Path, terminal: Callable[..., Terminal]) -> None:
-    screen = terminal(
-        "chat", "-m", chatty_path, "-n", 30, "-s", 5, "--ban", "*a*", "--temp", 1, "--top-k", 0, *NO_END
-    )
+    screen = terminal("chat", "-m", chatty_path, "-n", 30, "-s", 5, "--ban", "*a*", "--temp", 1, "--top-k", 0, *NO_END)
     screen.expect("chatty.gguf, 1 banned, /help lists the commands")
     screen.enter("/why")
     screen.expect("(nothing has been said yet)")

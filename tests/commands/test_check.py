@@ -96,9 +96,7 @@ def test_a_byte_order_mark_is_no_column() -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    assert (
-        run_cli("check", "--ban", "Paris", input=b"\x1b[2J Paris").stdout == "(stdin):1:6: Paris: \ufffd[2J Paris\n"
-    )
+    assert run_cli("check", "--ban", "Paris", input=b"\x1b[2J Paris").stdout == "(stdin):1:6: Paris: \ufffd[2J Paris\n"
 
 
 @pytest.mark.parametrize(
@@ -136,9 +134,7 @@ def test_llama_cpp_is_not_imported(essay: Path) -> None:
         f"cli.main(['check', '--ban', 'Paris', {str(essay)!r}], standalone_mode=False);"
         "print('llama_cpp' in sys.modules)"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
-    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8")
     assert result.stdout.splitlines()[-1] == "False"
 
 

@@ -99,9 +99,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_python_m_and_the_checkout_run_the_same() -> None:
     said = [
-        subprocess.run(
-            [sys.executable, *how, "--version"], capture_output=True, text=True, check=True, cwd=ROOT
-        ).stdout
+        subprocess.run([sys.executable, *how, "--version"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
         for how in (["-m", "ggufban"], ["cli.py"])
     ]
     assert said[0] == said[1] != ""

@@ -88,9 +88,7 @@ def test_an_interrupted_pull(shop: Shop, run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_info_of_a_file(run: Run, tmp_path: Path) -> None:
-    path = write_tiny(
-        tmp_path / "tiny.gguf", metadata={"general.license": "mit", "tokenizer.chat_template": "{{ x }}"}
-    )
+    path = write_tiny(tmp_path / "tiny.gguf", metadata={"general.license": "mit", "tokenizer.chat_template": "{{ x }}"})
     result = run("models", "info", str(path))
     assert (result.code, result.err) == (0, "")
     facts = dict(line.split(maxsplit=1) for line in result.out.splitlines())

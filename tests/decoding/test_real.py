@@ -90,7 +90,7 @@ def test_going_back_is_as_good_as_starting_again(tiny_path: Path) -> None:
     with Engine(tiny_path) as engine:
         prompt = engine.tokenize("the cat sat")
         bans = BanList(["*ca*", "*th*", "*is*", "/[a-m][n-z]/"]).compile(engine.vocab)
-        bytes_alone = {token: -np.inf for token in range(3, 259)}
+        bytes_alone = dict.fromkeys(range(3, 259), -np.inf)
         found = []
         for source in (Watched(engine), NeverCut(engine, len(prompt))):
             engine.reset()

@@ -104,9 +104,7 @@ class Oracle:
             case "min_p":
                 return llama_cpp.llama_sampler_init_min_p(v["min_p"], v["min_keep"])
             case "xtc":
-                return llama_cpp.llama_sampler_init_xtc(
-                    v["xtc_probability"], v["xtc_threshold"], v["min_keep"], SEED
-                )
+                return llama_cpp.llama_sampler_init_xtc(v["xtc_probability"], v["xtc_threshold"], v["min_keep"], SEED)
             case "temperature":
                 return llama_cpp.llama_sampler_init_temp_ext(
                     v["temperature"], v["dynatemp_range"], v["dynatemp_exponent"]

@@ -102,9 +102,7 @@ def test_each_filter_alone_on_random_rows(name: str, n_vocab: int) -> None:
 
 @pytest.mark.parametrize("model", ["smollm2", "gemma"])
 @pytest.mark.parametrize("name", ALONE)
-def test_each_filter_alone_on_real_rows(
-    name: str, model: str, real_rows: dict[str, NDArray[np.float32]]
-) -> None:
+def test_each_filter_alone_on_real_rows(name: str, model: str, real_rows: dict[str, NDArray[np.float32]]) -> None:
     for row in real_rows[model][::12]:
         check(OFF | ALONE[name], row)
 
@@ -179,9 +177,7 @@ REMEMBERING: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("model", ["smollm2", "gemma"])
 @pytest.mark.parametrize("name", REMEMBERING)
-def test_what_is_remembered_from_step_to_step(
-    name: str, model: str, real_rows: dict[str, NDArray[np.float32]]
-) -> None:
+def test_what_is_remembered_from_step_to_step(name: str, model: str, real_rows: dict[str, NDArray[np.float32]]) -> None:
     """llama.cpp draws, both learn from it, and stay together for a whole text."""
     parameters = REMEMBERING[name]
     sampler = Sampler(**parameters)

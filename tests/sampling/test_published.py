@@ -76,9 +76,7 @@ PUBLISHED: list[tuple[str, Stage, list[float], list[float]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("stage", "probs", "expected"), [row[1:] for row in PUBLISHED], ids=[r[0] for r in PUBLISHED]
-)
+@pytest.mark.parametrize(("stage", "probs", "expected"), [row[1:] for row in PUBLISHED], ids=[r[0] for r in PUBLISHED])
 def test_published_row(stage: Stage, probs: list[float], expected: list[float]) -> None:
     left = Distribution(stage(Candidates.of(np.log(np.array(probs, dtype=np.float32)))))
     wanted = np.sort(np.array(expected) / sum(expected))[::-1]
@@ -88,9 +86,7 @@ def test_published_row(stage: Stage, probs: list[float], expected: list[float]) 
     assert len(left) >= np.count_nonzero(wanted)
 
 
-@pytest.mark.parametrize(
-    ("tokens", "penalized"), [([0], [0]), ([0, 1, 2], [0, 1, 2]), ([0, 1, 2, 0, 0], [0, 1, 2])]
-)
+@pytest.mark.parametrize(("tokens", "penalized"), [([0], [0]), ([0, 1, 2], [0, 1, 2]), ([0, 1, 2, 0, 0], [0, 1, 2])])
 def test_published_penalties_hit_the_tokens_in_the_window(tokens: list[int], penalized: list[int]) -> None:
     row = np.log(np.array(FIVE, dtype=np.float32))
     left = Distribution(repetition(tokens, 50.0, 0.0, 0.0)(Candidates.of(row)))

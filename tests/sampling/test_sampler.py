@@ -56,9 +56,7 @@ BY_HAND: list[tuple[str, dict[str, Any], NDArray[np.float32], dict[int, float]]]
 @pytest.mark.parametrize(
     ("parameters", "row", "expected"), [case[1:] for case in BY_HAND], ids=[case[0] for case in BY_HAND]
 )
-def test_worked_by_hand(
-    parameters: dict[str, Any], row: NDArray[np.float32], expected: dict[int, float]
-) -> None:
+def test_worked_by_hand(parameters: dict[str, Any], row: NDArray[np.float32], expected: dict[int, float]) -> None:
     distribution = Sampler(**(OFF | parameters)).distribution(row, rng=np.random.default_rng(0))
     assert shown(distribution) == pytest.approx(expected, abs=2e-4)
     assert list(shown(distribution)) == list(expected)
@@ -97,9 +95,7 @@ def test_adaptive_p_worked_by_hand() -> None:
 
 def test_dry_finds_breakers_spread_over_tokens() -> None:
     vocab = Vocab([b"a", b"b", b"c", b"\n", b"\n\n", b"x\n", b" "])
-    sampler = Sampler(
-        **OFF, dry_multiplier=1.0, dry_sequence_breakers=["\n\n"], dry_allowed_length=1, vocab=vocab
-    )
+    sampler = Sampler(**OFF, dry_multiplier=1.0, dry_sequence_breakers=["\n\n"], dry_allowed_length=1, vocab=vocab)
     row = np.zeros(7, dtype=np.float32)
     for tokens, penalized in [
         ([0, 1, 2, 0, 1], {2}),
@@ -308,8 +304,7 @@ def test_reasons() -> None:
 def test_a_distribution_does_not_depend_on_what_becomes_of_the_row(name: str, n: int) -> None:
     row = random_row(np.random.default_rng(0), "normal", n)
     left, kept = (
-        Sampler(**CHAINS[name]).distribution(logits, rng=np.random.default_rng(0))
-        for logits in (row, row.copy())
+        Sampler(**CHAINS[name]).distribution(logits, rng=np.random.default_rng(0)) for logits in (row, row.copy())
     )
     row[:] = 0
     draws = [[d.sample(np.random.default_rng(seed)) for seed in range(20)] for d in (left, kept)]

@@ -46,9 +46,7 @@ def top_p(logits: Row, p: float, min_keep: int = 0) -> Row:
 
 def min_p(logits: Row, p: float, min_keep: int = 0) -> Row:
     greatest = max(probs(logits).values())
-    kept = [
-        token for i, (token, prob) in enumerate(probs(logits).items()) if prob >= p * greatest or i < min_keep
-    ]
+    kept = [token for i, (token, prob) in enumerate(probs(logits).items()) if prob >= p * greatest or i < min_keep]
     return only(logits, kept)
 
 
@@ -68,9 +66,7 @@ def typical(logits: Row, p: float, min_keep: int = 0) -> Row:
 def top_n_sigma(logits: Row, n: float) -> Row:
     left = logits[logits > -np.inf].astype(np.float64)
     threshold = left.max() - n * left.std()
-    return (
-        only(logits, [token for token in by_logit(logits) if logits[token] >= threshold]) if n > 0 else logits
-    )
+    return only(logits, [token for token in by_logit(logits) if logits[token] >= threshold]) if n > 0 else logits
 
 
 def xtc(logits: Row, threshold: float, min_keep: int = 0) -> Row:
