@@ -255,7 +255,7 @@ class Session:
         if not pattern:
             raise UsageError('give a pattern, as in: /ban delve*, /ban "shivers down"')
         try:
-            bans = self._bans + BanList([pattern], fold=self._bans.fold, source="/ban")
+            bans = self._bans + BanList([pattern], self._bans.fold, self._bans.after, source="/ban")
         except BanError as error:
             raise UsageError(str(error).removeprefix("/ban:1: ")) from None  # which line it was is plain to see
         bans.compile(self._model.vocab)  # a list that leaves nothing to say is refused now

@@ -161,6 +161,7 @@ ban_options = _stack(
         help="Ban every pattern of a file; repeatable; - is stdin.",
     ),
     option("--fold", type=click.Choice(["exact", "case", "loose"]), default="case", help="Letters that are equal."),
+    option("--ban-after", type=Text(), metavar="TEXT", help="Bans begin only once this text was written (</think>)."),
 )
 
 
@@ -180,22 +181,23 @@ def read_bias(options: dict[str, Any], fold: str) -> BiasList | None:
 def read_bans(options: dict[str, Any]) -> BanList | None:
     """The ban list that `ban_options` ask for, None if they name no pattern; takes their values out of `options`."""
     words, files, fold = options.pop("ban"), options.pop("ban_file"), options.pop("fold")
-    lists = [BanList(words, fold=fold, source="--ban")] if words else []
-    lists += [_ban_file(file, fold) for file in files]
+    after = options.pop("ban_after", None)
+    lists = [BanList(words, fold, after, source="--ban")] if words else []
+    lists += [_ban_file(file, fold, after) for file in files]
     whole: BanList | None = None
     for one in lists:
         whole = one if whole is None else whole + one
     return whole
 
 
-def _ban_file(file: str, fold: str) -> BanList:
+def _ban_file(file: str, fold: str, after: str | None) -> BanList:
     if file == "-":
         lines = _read_text("-", "ban list").replace("\r\n", "\n").split("\n")
         patterns = list(parse_lines(lines, "stdin", Path()))
         if not patterns:
             raise BanError("there is no pattern in this list", source="stdin")
-        return BanList(patterns, fold=fold)
-    return BanList.from_file(file, fold=fold)
+        return BanList(patterns, fold, after)
+    return BanList.from_file(file, fold, after)
 
 
 # -- sampling -----------------------------------------------------------------------------------------------------

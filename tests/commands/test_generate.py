@@ -120,6 +120,16 @@ def test_jsonl_is_an_object_a_token_and_one_at_the_end(smollm2_path: Path) -> No
     assert "steps" not in whole
 
 
+def test_bans_that_begin_after_a_text(smollm2_path: Path) -> None:
+    common = ["generate", FRANCE, "--temp", 0, "-n", 40, "--ban", "the", "-m", smollm2_path]
+    assert "the" not in run_cli(*common).stdout.lower().split()
+    after = run_cli(*common, "--ban-after", "Paris.").stdout
+    assert after.startswith(" Paris.")
+    assert "the" not in after.partition("Paris.")[2].lower().split()
+    never = run_cli(*common, "--ban-after", "no such text").stdout
+    assert "the" in never.lower().split()
+
+
 def test_samples_are_written_together(smollm2_path: Path) -> None:
     common = ["generate", FRANCE, "-s", 1, "-n", 12, "--ban", "Paris", "-m", smollm2_path, "--json"]
     texts = json.loads(run_cli(*common, "--samples", 3).stdout)
