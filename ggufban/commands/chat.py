@@ -227,6 +227,8 @@ class Session:
 
     def _comment(self, out: Any) -> None:
         """What there is to say of an answer."""
+        if out.note:
+            self.say(out.note)
         if out.finish_reason == "banned":
             self.say("every continuation is banned: the answer ends here")
         elif self._interactive and out.finish_reason == "interrupted":
