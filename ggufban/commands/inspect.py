@@ -143,7 +143,7 @@ def _explain(stream: Any, options: dict[str, Any], names: Any) -> int:
     trace = Trace(out.steps, "generate", out.model, out.prompt, None, _facts(out))
     more = {"watch": [[_sighting_json(s) for s in at] for at in seen]} if seen else None
     if not print_exports(trace, options, more):
-        click.echo(trace_blocks(out.steps, names, dict(enumerate(seen)), terminal_width()))
+        click.echo(trace_blocks(out.steps, names, dict(enumerate(seen)), terminal_width(), out.detours))
         click.echo()
         print_views(trace, options)
         click.echo(f"text          {out.prompt}|{out.text}")

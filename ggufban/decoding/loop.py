@@ -15,6 +15,7 @@ The path runs from the last place that the reader has seen, `path[0]`, to the en
 
 import codecs
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -28,7 +29,7 @@ from ggufban.decoding.strategy import Strategy
 from ggufban.decoding.tree import DEAD, Node, Tree
 from ggufban.errors import ParameterError
 from ggufban.inspection.statistics import rank_of
-from ggufban.inspection.trace import Observer, Step
+from ggufban.inspection.trace import Detour, Fate, Observer, Step
 from ggufban.sampling import Distribution, Sampler
 from ggufban.vocab import Vocab
 
@@ -37,6 +38,9 @@ __all__ = ["MatcherLike", "Writer"]
 _PATIENCE = 512
 """Tokens taken back without any progress, after which `rewind` works like `mask` until something is released."""
 
+
+_DETOURS = 1000
+"""Paths taken back that are remembered: `exact` may take back any number."""
 
 _WIDE = 4096
 """`exact` keeps the distribution of every place that it has seen, if it has at most this many survivors."""
@@ -151,6 +155,8 @@ class Writer:
         """What the engine must have evaluated before the next `advance`."""
         self.steps: list[Step] = []
         """What has been released."""
+        self.detours: deque[Detour] = deque(maxlen=_DETOURS)
+        """What was taken back, the last of it, where steps carry statistics."""
         self.report = Report()
         self.finish_reason: str | None = None
         self._since_release = 0
@@ -221,9 +227,9 @@ class Writer:
                 self.report.log_legal_mass += _log_legal(node)
                 self._finish("stop")
             else:
-                self._reject(node, token, waiting)
+                self._reject(node, step, waiting)
         elif not self._matcher.legal(node.state, token, waiting=waiting):
-            self._reject(node, token, waiting)
+            self._reject(node, step, waiting)
         else:
             self._follow(node, token, step, last)
 
@@ -368,18 +374,22 @@ class Writer:
         self.report.hits.update({str(hit.pattern) for hit in hits})
         node.reasons[token] = _names(hits)
 
-    def _reject(self, node: Node, token: int, waiting: bool) -> None:
-        """Remove what is illegal at `node`, `token` among it, and go back as far as the strategy says."""
+    def _reject(self, node: Node, step: Step, waiting: bool) -> None:
+        """Remove what is illegal at `node`, the token of `step` among it, and go back as far as the strategy says."""
+        token = step.token
         hits = self._hits(node, token)
         self._count(node, token, hits)
         node.forbid(self._matcher.illegal(node.state, waiting=waiting))
         node.give(token, 1.0)
         self.report.discarded_tokens += 1
         self._since_release += 1
-        self._go_back(node.end - max((hit.back for hit in hits), default=0), _names(hits))
+        self._go_back(node.end - max((hit.back for hit in hits), default=0), _names(hits), step)
 
-    def _go_back(self, begin: int, reason: str) -> None:
-        """Hand removed mass up the path and cut it before the token that holds byte `begin` of the output."""
+    def _go_back(self, begin: int, reason: str, *rejected: Step) -> None:
+        """Hand removed mass up the path and cut it before the token that holds byte `begin` of the output.
+
+        `rejected` is what was drawn at its end and is not part of it.
+        """
         length = len(self.path) - 1
         place = max((k for k, node in enumerate(self.path) if node.end <= begin), default=0)
         keep = max(0, self._strategy.back_to(length, length - place))
@@ -389,6 +399,9 @@ class Writer:
             parent.give(child.step.token, child.removed_mass())
             parent.reasons.setdefault(child.step.token, reason)
             parent.children[child.step.token] = child
+        lost = tuple(node.step for node in self.path[keep + 1 :] if node.step is not None) + rejected
+        if self._observer.top is not None and lost:
+            self.detours.append(Detour(len(self.steps) + keep, lost, reason))
         self._drop(length - keep)
         if self._strategy.conditions_filtered:
             self.report.attempts += 1
@@ -446,12 +459,12 @@ class Writer:
             return
         leaf, parent = self.path[-1], self.path[-2]
         assert leaf.step is not None
-        token, hits = leaf.step.token, self._matcher.hits_end(state)
+        rejected, hits = leaf.step, self._matcher.hits_end(state)
         self._drop(1)
-        self._count(parent, token, hits)
-        parent.give(token, 1.0)
+        self._count(parent, rejected.token, hits)
+        parent.give(rejected.token, 1.0)
         self._since_release += 1
-        self._go_back(begin - max((hit.back for hit in hits), default=0), _names(hits))
+        self._go_back(begin - max((hit.back for hit in hits), default=0), _names(hits), rejected)
 
     def _release(self) -> None:
         """Show what no match can begin in, as far as the text may end there too (an interrupt may come any time)."""

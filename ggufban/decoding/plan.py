@@ -99,4 +99,5 @@ class Plan:
             sampler=self.sampler.chain,
             settings=self.settings,
             note=note,
+            detours=tuple(writer.detours),
         )

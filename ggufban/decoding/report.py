@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from ggufban.inspection.trace import Step
+from ggufban.inspection.trace import Detour, Step
 
 __all__ = ["FINISH_REASONS", "Generation", "Report"]
 
@@ -59,7 +59,8 @@ class Generation:
 
     `text` is what was written, without the prompt; `finish_reason` one of `FINISH_REASONS`; `steps` one Step for
     each token of the text; `tokens` their ids. `strategy` is the one that wrote the text: where `exact` spent its
-    budget that is `rewind`, and `note` says so.
+    budget that is `rewind`, and `note` says so. `detours` are the paths that were taken back (the last 1,000), where
+    steps carry statistics.
     """
 
     text: str
@@ -74,6 +75,7 @@ class Generation:
     sampler: tuple[str, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
+    detours: tuple[Detour, ...] = ()
 
     @property
     def tokens(self) -> list[int]:

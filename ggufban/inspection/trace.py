@@ -15,7 +15,20 @@ from numpy.typing import NDArray
 from ggufban.inspection.statistics import RowScanner, RowStatistics, nucleus_size, top_ids
 from ggufban.vocab import Vocab
 
-__all__ = ["Candidate", "Fate", "Observer", "Sight", "Step"]
+__all__ = ["Candidate", "Detour", "Fate", "Observer", "Sight", "Step"]
+
+
+class Detour(NamedTuple):
+    """A path that was written and taken back: `steps` from the place of token number `at` on, for `reason`."""
+
+    at: int
+    steps: tuple["Step", ...]
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """What it would have said."""
+        return b"".join(step.piece for step in self.steps).decode("utf-8", "replace")
 
 
 class Candidate(NamedTuple):

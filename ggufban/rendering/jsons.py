@@ -89,4 +89,8 @@ def generation_json(out: Generation) -> dict[str, Any]:
         "steps": [step_json(step) for step in out.steps],
         "report": report_json(out.report),
         "note": out.note,
+        "detours": [
+            {"at": detour.at, "text": detour.text, "tokens": [s.token for s in detour.steps], "reason": detour.reason}
+            for detour in out.detours
+        ],
     }

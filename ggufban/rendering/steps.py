@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ggufban.inspection.statistics import NUCLEUS
-from ggufban.inspection.trace import Candidate, Step
+from ggufban.inspection.trace import Candidate, Detour, Step
 from ggufban.inspection.watch import Sighting
 from ggufban.rendering.table import bar, number, probability, table
 from ggufban.rendering.width import clip, display_width, pad, show_piece
@@ -90,10 +90,15 @@ def trace_blocks(
     names: Names | None = None,
     seen: Mapping[int, Sequence[Sighting]] | None = None,
     width: int = 80,
+    detours: Sequence[Detour] = (),
 ) -> str:
-    """Every step of a text as a block; `seen` are the watched words at each index."""
+    """Every step of a text as a block; `seen` are the watched words at each index, `detours` what was taken back."""
     seen = seen or {}
-    return "\n".join(step_block(i + 1, step, names, seen.get(i, ()), width) for i, step in enumerate(steps))
+    blocks = []
+    for i, step in enumerate(steps):
+        blocks += [f"{i + 1}  taken back {d.text!r} (ban: {d.reason})" for d in detours if d.at == i]
+        blocks.append(step_block(i + 1, step, names, seen.get(i, ()), width))
+    return "\n".join(blocks)
 
 
 def sightings_table(seen: Sequence[Sighting]) -> str:

@@ -95,7 +95,7 @@ def test_json_is_one_strict_object(smollm2_path: Path) -> None:
     out = json.loads(result.stdout, parse_constant=pytest.fail)
     assert list(out) == [
         "text", "finish_reason", "prompt", "model", "seed", "strategy", "fold", "sampler", "settings", "tokens",
-        "steps", "report", "note",
+        "steps", "report", "note", "detours",
     ]  # fmt: skip
     assert out["seed"] == 1
     assert out["strategy"] == "rewind"
@@ -109,6 +109,8 @@ def test_json_is_one_strict_object(smollm2_path: Path) -> None:
     assert first["removed_mass"] > 0.5
     assert bytes(first["bytes"]).decode() == first["token"]
     assert out["report"]["hits"] == {"Paris": 1}
+    assert out["detours"][0]["text"].startswith(" Paris")
+    assert (out["detours"][0]["at"], out["detours"][0]["reason"]) == (0, "Paris")
     assert out["report"]["evaluations_per_token"] >= 1.0
 
 

@@ -99,10 +99,11 @@ def test_without_bans_every_strategy_writes_the_same_text(strategy: str) -> None
 def test_rewind_goes_back_to_where_the_word_began() -> None:
     vocab = Vocab([b"x", b" ca", b"t", b".", b" dog", b"</s>"], end=[5])
     engine = Scripted(vocab, [1, 2, 3])
-    one = writer([r"\bcat\b"], "rewind", 3, sampling=GREEDY, vocab=vocab)
+    one = writer([r"\bcat\b"], "rewind", 3, sampling=GREEDY, vocab=vocab, top=2)
     assert run(engine, one) == "xt."  # " ca" is given up: all that it led to was " cat."
     assert one.report.hits == {r"\bcat\b": 1}
     assert one.report.discarded_tokens == 3
+    assert [(d.at, d.text, d.reason) for d in one.detours] == [(0, " cat.", r"\bcat\b")]
     masked = writer([r"\bcat\b"], "mask", 3, sampling=GREEDY, vocab=vocab)
     assert run(engine, masked) == " cax."  # a mask never looks back
 
