@@ -29,7 +29,7 @@ from ggufban.decoding.strategy import Strategy
 from ggufban.decoding.tree import DEAD, Node, Tree
 from ggufban.errors import ParameterError
 from ggufban.inspection.statistics import rank_of
-from ggufban.inspection.trace import Detour, Fate, Observer, Step
+from ggufban.inspection.trace import Detour, Observer, Step
 from ggufban.sampling import Distribution, Sampler
 from ggufban.vocab import Vocab
 

@@ -3,8 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 __all__ = ["run_cli"]
+
+ROOT = str(Path(__file__).parent.parent.parent)
+"""The checkout: the command is found from any folder, installed or not."""
 
 
 def run_cli(*args: object, input: bytes | str = b"", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -14,7 +18,7 @@ def run_cli(*args: object, input: bytes | str = b"", **environment: str) -> subp
         [sys.executable, "-m", "ggufban", *map(str, args)],
         input=data,
         capture_output=True,
-        env={**os.environ, "NO_COLOR": "1", **environment},
+        env={**os.environ, "PYTHONPATH": ROOT, "NO_COLOR": "1", **environment},
         check=False,
     )
     return subprocess.CompletedProcess(
