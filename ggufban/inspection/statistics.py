@@ -147,7 +147,7 @@ def nucleus_size(
         if size <= len(best):
             return size
     spare = 1.0 - p
-    kept = logits[logits >= log_total + math.log(spare / logits.shape[0])]
+    kept = logits[(logits >= log_total + math.log(spare / logits.shape[0])).nonzero()[0]]  # faster than a mask
     probs = np.exp(kept.astype(np.float64) - log_total)
     allowed = spare - (1.0 - float(probs.sum()))
     if allowed > 0.0:

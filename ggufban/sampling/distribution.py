@@ -44,7 +44,7 @@ class Trail:
     def add(self, name: str, candidates: Candidates) -> None:
         """Notes what a stage has left."""
         if candidates.ids is None:
-            self.stages.append(self.Stage(name, np.isneginf(candidates.logits).nonzero()[0], True))
+            self.stages.append(self.Stage(name, (candidates.logits == -np.inf).nonzero()[0], True))
         else:
             self.stages.append(self.Stage(name, candidates.ids, False))
 
