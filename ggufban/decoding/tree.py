@@ -107,13 +107,13 @@ class Tree:
 
     def __init__(self, root: Node) -> None:
         self.root = root
-        self.bounds: list[float] = []
-        """For each attempt, the probability that was not yet known to be illegal when it began."""
         self.accepted = 0
+        self._expected = 0.0  # Σ 1 / Z_i: what an attempt's chance to be accepted is, over q
 
     def begin(self) -> None:
         """Note that an attempt begins."""
-        self.bounds.append(self.clean_at_most)
+        if self.clean_at_most > 0.0:
+            self._expected += 1.0 / self.clean_at_most
 
     @property
     def clean_at_most(self) -> float:
@@ -127,5 +127,4 @@ class Tree:
         Attempt i, drawn where a mass Z_i was left, is accepted with probability q / Z_i: q is taken so that the
         expected number of acceptances is the number seen, and 0 where nothing was accepted.
         """
-        expected = sum(1.0 / bound for bound in self.bounds if bound > 0.0)
-        return min(self.clean_at_most, self.accepted / expected) if expected else 0.0
+        return min(self.clean_at_most, self.accepted / self._expected) if self._expected else 0.0
