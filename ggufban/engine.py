@@ -194,10 +194,6 @@ class Engine:
         """Every token's bytes and kind, read from llama.cpp once (a second for 262,144 tokens)."""
         return _read_vocab(self._vocab_pointer)
 
-    def is_end(self, token: int) -> bool:
-        """Whether generation ends at this token."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab_pointer, token))
-
     def tokenize(self, text: str | bytes, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
         """The ids of `text` as the model's own tokenizer splits it.
 

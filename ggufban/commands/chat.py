@@ -20,6 +20,7 @@ from ggufban.commands.options import (
     read_bans,
     read_sampling,
     sampling_options,
+    strategy_option,
 )
 from ggufban.errors import BanError, GgufbanError, UsageError
 from ggufban.rendering.removals import removals_table
@@ -50,12 +51,7 @@ While talking:
 @click.command("chat", epilog=EPILOG)
 @option("--system", metavar="TEXT", help="System message.")
 @ban_options
-@option(
-    "--strategy",
-    type=click.Choice(["mask", "rewind", "exact"]),
-    default="rewind",
-    help="What happens when a ban is hit.",
-)
+@strategy_option
 @option("-n", "--predict", type=click.IntRange(-1), default=512, help="Most tokens of an answer; -1: until the end.")
 @option("-s", "--seed", type=click.IntRange(0), help="Makes the answers repeatable.  [default: a fresh one]")
 @option("--stop", multiple=True, type=Text(), help="End an answer before this text; repeatable.")

@@ -19,13 +19,14 @@ from ggufban.commands.options import (
 )
 from ggufban.commands.progress import count_bar
 from ggufban.commands.views import echo_json, read_text
+from ggufban.decoding import STRATEGIES
 from ggufban.decoding.evaluation import Sample
 from ggufban.errors import UsageError
 from ggufban.rendering.evaluations import evaluation_json, evaluation_text
 
 __all__ = ["command"]
 
-STRATEGIES = ("none", "mask", "rewind", "exact")
+CHOICES = ("none", *STRATEGIES)
 
 EPILOG = """\b
 What the columns mean.
@@ -101,8 +102,8 @@ def command(**options: Any) -> int:
 def _strategies(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
-        if name not in STRATEGIES:
-            raise UsageError(f"strategies is {text!r}; it must be some of {', '.join(STRATEGIES)}, with commas between")
+        if name not in CHOICES:
+            raise UsageError(f"strategies is {text!r}; it must be some of {', '.join(CHOICES)}, with commas between")
     return names
 
 

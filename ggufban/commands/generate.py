@@ -20,6 +20,7 @@ from ggufban.commands.options import (
     read_prompt,
     read_sampling,
     sampling_options,
+    strategy_option,
 )
 from ggufban.rendering.jsons import generation_json, step_json
 from ggufban.rendering.terminal import stats_text
@@ -34,12 +35,7 @@ _MOST_TOGETHER = 8
 @prompt_options
 @ban_options
 @bias_options
-@option(
-    "--strategy",
-    type=click.Choice(["mask", "rewind", "exact"]),
-    default="rewind",
-    help="What happens when a ban is hit.",
-)
+@strategy_option
 @option("-n", "--predict", type=click.IntRange(-1), default=256, help="Most tokens to write; -1: until the end.")
 @option("-s", "--seed", type=click.IntRange(0), help="Makes the text repeatable.  [default: a fresh one]")
 @option("--stop", multiple=True, type=Text(), help="End before this text; repeatable.")

@@ -19,6 +19,7 @@ from ggufban.commands.options import (
 )
 from ggufban.commands.progress import count_bar
 from ggufban.commands.views import CAVEATS, echo_json, print_exports, print_views, terminal_width, view_options
+from ggufban.decoding import STRATEGIES
 from ggufban.inspection.text import Trace
 from ggufban.inspection.uncertainty import semantic_entropy
 from ggufban.inspection.watch import Sighting
@@ -70,7 +71,7 @@ these groups: 0 all agree, ln N none does. It is for short answers.
 @click.option("-s", "--seed", type=click.IntRange(0), help="Makes the text repeatable.  [default: a fresh one]")
 @click.option(
     "--strategy",
-    type=click.Choice(["mask", "rewind", "exact"]),
+    type=click.Choice(list(STRATEGIES)),
     default="rewind",
     show_default=True,
     help="What happens when a ban is hit.",

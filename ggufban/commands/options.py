@@ -14,6 +14,7 @@ from ggufban.bans.bias import BiasList, parse_bias
 from ggufban.bans.language import parse_lines
 from ggufban.catalogue import DEFAULT_MODEL, resolve_hub
 from ggufban.commands.progress import download_bar
+from ggufban.decoding import STRATEGIES
 from ggufban.errors import BanError, UsageError
 from ggufban.sampling import PARAMETERS
 from ggufban.sampling.parameters import Parameter, read_logit_bias, read_sequence_breakers
@@ -32,6 +33,7 @@ __all__ = [
     "read_prompt",
     "read_sampling",
     "sampling_options",
+    "strategy_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -164,6 +166,10 @@ ban_options = _stack(
     option("--ban-after", type=Text(), metavar="TEXT", help="Bans begin only once this text was written (</think>)."),
 )
 
+
+strategy_option = option(
+    "--strategy", type=click.Choice(list(STRATEGIES)), default="rewind", help="What happens when a ban is hit."
+)
 
 bias_options = _stack(
     click.option("--bias", multiple=True, metavar="WORD=±X", help="Add X to a word's logit; repeatable."),
