@@ -103,8 +103,15 @@ def test_the_published_top_five_of_smollm2(smollm2: Model) -> None:
 
 
 def test_the_published_top_five_of_gemma(gemma: Model) -> None:
+    # The published order is the, a, Paris, one, known. llama.cpp rounds activations to 8 bits, and how depends on the
+    # CPU's kernels: the logits of one and the same file were seen to move by 0.4 between two of them, so that " Paris"
+    # and " one" changed places. What holds on every CPU is which five they are, the first of them, and about how likely.
     best = gemma.inspect(FRANCE, top=5).candidates
-    assert [candidate.text for candidate in best] == [" the", " a", " Paris", " one", " known"]
+    assert best[0].text == " the"
+    published = {" the": 0.19, " a": 0.105, " Paris": 0.09, " one": 0.07, " known": 0.055}
+    assert {candidate.text for candidate in best} == set(published)
+    for candidate in best:
+        assert candidate.probability == pytest.approx(published[candidate.text], rel=0.4)
 
 
 def test_logits_are_a_read_only_view(tiny_path: Path) -> None:
