@@ -27,7 +27,6 @@ from ggufban.decoding.report import Generation
 from ggufban.engine import Engine
 from ggufban.errors import ParameterError
 from ggufban.inspection.score import score
-from ggufban.inspection.statistics import rank_of
 from ggufban.inspection.text import Trace
 from ggufban.inspection.trace import Observer, Step
 from ggufban.inspection.watch import Sighting, Watcher
@@ -290,9 +289,7 @@ class Model(Engine):
         """
         self.goto(self.prompt_tokens(prompt))
         logits = self.logits()
-        observer = Observer(self.vocab, top)
-        best = int(logits.argmax())
-        step = observer.step(observer.look(logits), best, float(logits[best]), rank_of(logits, best))
+        step = Observer(self.vocab, top).read(logits, int(logits.argmax()))
         return replace(step, text=step.piece.decode("utf-8", "replace"))
 
     def watch(self, prompt: str, words: Sequence[str]) -> tuple[Sighting, ...]:

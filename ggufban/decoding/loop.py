@@ -28,7 +28,6 @@ from ggufban.decoding.report import Report
 from ggufban.decoding.strategy import Strategy
 from ggufban.decoding.tree import DEAD, Node, Tree
 from ggufban.errors import ParameterError
-from ggufban.inspection.statistics import rank_of
 from ggufban.inspection.trace import Detour, Observer, Step
 from ggufban.sampling import Distribution, Sampler
 from ggufban.vocab import Vocab
@@ -143,7 +142,7 @@ class Writer:
             state = matcher.start()
         self._n_predict = math.inf if n_predict is None else n_predict
         self._stop = [text.encode("utf-8") for text in stop]
-        self._observer = Observer(vocab, top)
+        self._observer = Observer(vocab, top, np.float32)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._bias = bias
         if bias is not None and bias_state is None:
@@ -320,7 +319,7 @@ class Writer:
         if node.sight is None:
             return self._observer.step(None, token, math.nan, 0, drawn_with=drawn_with, random=random)
         if node.row is not None:
-            logit, rank = float(node.row[token]), rank_of(node.row, token)
+            logit, rank = node.sight.place(node.row, token)
         else:
             assert node.known is not None
             logit, rank = node.known[token]

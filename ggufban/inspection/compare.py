@@ -16,7 +16,7 @@ from ggufban.inspection.comparison import OVERLAP, Comparison, Difference
 from ggufban.inspection.divergence import PairScanner, rank_biased_overlap
 from ggufban.inspection.protocol import LLAMA_WINDOW, habit, plan, stream_rows
 from ggufban.inspection.score import Progress, ScoreSource
-from ggufban.inspection.statistics import rank_of, top_ids
+from ggufban.inspection.statistics import top_ids
 from ggufban.inspection.trace import Observer, Step
 from ggufban.vocab import Vocab
 
@@ -142,7 +142,7 @@ class _Collector:
             (heapq.heappushpop if full else heapq.heappush)(self._heap, (place, found))
 
     def _step(self, row: NDArray[np.float32], token: int) -> Step:
-        return self._observer.step(self._observer.look(row), token, float(row[token]), rank_of(row, token))
+        return self._observer.read(row, token)
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
         """The numbers by name."""

@@ -6,7 +6,7 @@ With p and q the two distributions and m = (p + q)/2:
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def _sparse_kl(p: NDArray[np.float64], lp: NDArray[np.float64], lq: NDArray[np.f
     return inner(p[alive], lp[alive] - lq[alive])
 
 
-def rank_biased_overlap(a: NDArray[np.int64], b: NDArray[np.int64], p: float = RBO_P) -> float:
+def rank_biased_overlap(a: NDArray[np.integer[Any]], b: NDArray[np.integer[Any]], p: float = RBO_P) -> float:
     """How far two rankings of equal length agree, the first ranks counting most: 0 disjoint, 1 equal.
 
     The extrapolated RBO of Webber, Moffat and Zobel (A similarity measure for indefinite rankings, 2010): with X_d

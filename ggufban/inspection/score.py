@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from ggufban.errors import UsageError
 from ggufban.inspection.protocol import LLAMA_WINDOW, RowSource, habit, plan, stream_rows
-from ggufban.inspection.statistics import rank_of
 from ggufban.inspection.text import Trace, with_text
 from ggufban.inspection.trace import Observer, Step
 from ggufban.vocab import Vocab
@@ -82,7 +81,7 @@ def score(
     for at, rows in stream_rows(engine, windows):
         for i, row in enumerate(rows, at):
             token = tokens[i]
-            steps[i] = observer.step(observer.look(row), token, float(row[token]), rank_of(row, token))
+            steps[i] = observer.read(row, token)
         done += len(rows)
         if progress is not None:
             progress(done, total)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ggufban.inspection.statistics import RowScanner, RowStatistics, nucleus_size, top_ids
+from ggufban.inspection.statistics import RowScanner, RowStatistics, nucleus_size, rank_of, top_ids
+from ggufban.sampling.candidates import Candidates
 from ggufban.vocab import Vocab
 
 __all__ = ["Candidate", "Detour", "Fate", "Observer", "Sight", "Step"]
@@ -130,26 +131,38 @@ class Sight:
     logits: tuple[float, ...]
     nucleus: int
 
+    def place(self, logits: NDArray[np.float32], token: int) -> tuple[float, int]:
+        """The raw logit and the rank of a token in `logits`, the row that was seen."""
+        rank = self.best.index(token) + 1 if token in self.best else rank_of(logits, token)
+        return float(logits[token]), rank
+
 
 class Observer:
     """Makes Steps from raw rows of one vocabulary, each with its `top` best candidates.
 
-    With `top=None` nothing is computed, and Steps carry no statistics.
+    With `top=None` nothing is computed, and Steps carry no statistics. `dtype` is the precision of their scalars:
+    what is measured has float64; while text is being written float32 is faster, and right to 1e-6 nats.
     """
 
-    def __init__(self, vocab: Vocab, top: int | None) -> None:
+    def __init__(self, vocab: Vocab, top: int | None, dtype: type[np.float32 | np.float64] = np.float64) -> None:
         self.vocab = vocab
         self.top = top
-        self._scan = RowScanner(len(vocab))
+        self._scan = RowScanner(len(vocab), dtype)
 
     def look(self, logits: NDArray[np.float32]) -> Sight | None:
         """What the raw row `logits` `(n_vocab,)` says; None with `top=None`. Raises `LogitsError`."""
         if self.top is None:
             return None
-        row = self._scan(logits)
-        best = top_ids(logits, self.top)
-        nucleus = nucleus_size(logits, row, best=best)
+        tokens = Candidates.of(logits)
+        row = self._scan(logits, float(tokens.top))
+        best = top_ids(tokens, self.top)
+        nucleus = nucleus_size(tokens, row, best=best)
         return Sight(row, tuple(best.tolist()), tuple(logits[best].tolist()), nucleus)
+
+    def read(self, logits: NDArray[np.float32], token: int) -> Step:
+        """The Step of a `token` that is there already, from the raw row that predicts it. Raises `LogitsError`."""
+        sight = self.look(logits)
+        return self.step(sight, token, *(sight.place(logits, token) if sight else (math.nan, 0)))
 
     def step(
         self,

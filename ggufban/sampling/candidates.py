@@ -32,6 +32,9 @@ LINES = 64
 PIECE = 24576
 """How many logits are gone through at a time: 96 KiB, which stay in the cache, and which malloc keeps."""
 
+BEGINNING = 8192
+"""How many logits are raised and added up before a bound for the others is known."""
+
 COLUMNS = 512
 """How many of the greatest maxima are looked at for a share of the mass."""
 
@@ -71,7 +74,7 @@ class Candidates(NamedTuple):
         """
         maxima = column_maxima(logits)
         top = maxima.max() if len(maxima) else np.float32(-np.inf)
-        if not np.isfinite(top):
+        if not math.isfinite(top):
             raise LogitsError(what_is_wrong(logits))
         return cls(None, logits, "ids", len(logits), maxima, np.float32(top))
 
@@ -168,12 +171,27 @@ def places_in_columns(
 ) -> NDArray[np.intp]:
     """The places, ascending, of the logits of at least `threshold` in these columns of `column_maxima`."""
     width = len(logits) // LINES
-    last = columns[columns >= width] - width + LINES * width  # the rest of the row, after its last whole line
-    columns = columns[columns < width]
-    lines = logits[: LINES * width].reshape(LINES, width)
-    line, column = (lines.take(columns, axis=1) >= threshold).nonzero()
-    places: NDArray[np.intp] = line * width + columns[column]
-    return np.concatenate([places, last]) if len(last) else places
+    whole = columns[: columns.searchsorted(width)]
+    line, column = (logits[: LINES * width].reshape(LINES, width).take(whole, axis=1) >= threshold).nonzero()
+    places: NDArray[np.intp] = line * width + whole.take(column)
+    if len(whole) == len(columns):
+        return places
+    rest = columns[len(whole) :] + (LINES - 1) * width  # single logits, after the last whole line
+    return np.concatenate([places, rest])
+
+
+def values_above(values: NDArray[np.float32], bound: np.float32) -> NDArray[np.float32]:
+    """The values above a bound, in their order: `values[values > bound]`, several times faster where they are few.
+
+    The mask is searched in words of eight, and only the eights that are not all false are looked at again.
+    """
+    whole = len(values) & ~7
+    words = (values[:whole] > bound).view(np.uint64)
+    near = values[:whole].reshape(-1, 8).take((words != 0).nonzero()[0], axis=0).ravel()
+    if whole < len(values):
+        near = np.concatenate([near, values[whole:]])
+    above: NDArray[np.float32] = near.take((near > bound).nonzero()[0])
+    return above
 
 
 def what_is_wrong(logits: NDArray[np.float32]) -> str:
@@ -185,11 +203,6 @@ def what_is_wrong(logits: NDArray[np.float32]) -> str:
                 f"{int(bad.argmax())}: the model, its file or its build is broken, and no token is drawn"
             )
     return f"none of the {len(logits)} logits is finite: every token is banned, and none can be drawn"
-
-
-def greatest_values(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """The n greatest values in no order; all if there are no more."""
-    return np.partition(values, len(values) - n)[-n:] if n < len(values) else values
 
 
 def nth_greatest(values: NDArray[np.float32], n: int) -> np.float32:
@@ -216,7 +229,8 @@ def descending_order(values: NDArray[np.float32]) -> NDArray[np.intp]:
 
 def exp32(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """e^x in float32, rounded once from float64: glibc's `expf`, but for the last bit of one in 1,500."""
-    return np.exp(x, dtype=np.float64).astype(np.float32)
+    wide = x.astype(np.float64)  # sooner than with dtype=float64, which goes through buffers
+    return np.exp(wide, out=wide).astype(np.float32)
 
 
 def log32(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -246,15 +260,16 @@ def total32(candidates: Candidates) -> np.float32:
     A number below half of the last bit of a sum leaves the sum as it is. Once there is a sum to speak of,
     only the logits above that bound are raised at all: on real rows one in twenty.
     """
-    logits, top, total = candidates.logits, candidates.top, np.float32(0)
-    end, size = 0, 2048
+    logits, top, total, end = candidates.logits, candidates.top, np.float32(0), 0
     while end < len(logits):
-        piece = logits[end : end + size]
         if total < -0.1:  # the sum is kept negative: see `sum32`
             half_of_last_bit = (math.frexp(total)[1] - 25) * math.log(2)
-            piece = piece[(piece > top + np.float32(half_of_last_bit - 0.01)).nonzero()[0]]
+            piece = values_above(logits[end:], top + np.float32(half_of_last_bit - 0.01))
+            end = len(logits)
+        else:
+            piece = logits[end : end + BEGINNING]
+            end += BEGINNING
         total = np.subtract.reduce(exp32(piece - top), initial=total)
-        end, size = end + size, min(4 * size, 65536)
     return np.float32(-total)
 
 
@@ -279,8 +294,8 @@ def heaviest(candidates: Candidates, total: float, share: float) -> Iterator[Can
     """
     top = candidates.top
     assert candidates.maxima is not None
-    maxima = np.sort(greatest_values(candidates.maxima, COLUMNS))[::-1]
-    enough = int(np.exp(maxima - top).cumsum(dtype=np.float64).searchsorted(share * total))
+    maxima = np.sort(candidates.maxima)[: -COLUMNS - 1 : -1]
+    enough = int(np.exp(maxima - top).cumsum().searchsorted(share * total))
     if enough < len(maxima):
         yield candidates.at_least(maxima[enough]).ordered()
     allowance = (1.0 - share) * total

@@ -68,7 +68,7 @@ class Distribution:
     ([1, 2, 0], [0.5, 0.4, 0.1], 0.1)
     """
 
-    __slots__ = ("_candidates", "_probs", "_total", "lessons", "trail")
+    __slots__ = ("_candidates", "_total", "_weights", "lessons", "trail")
 
     trail: Trail | None
     """What every stage left; None unless it was asked for."""
@@ -84,18 +84,24 @@ class Distribution:
         self.trail = trail
         self.lessons = lessons
         self._candidates = candidates
-        self._probs: NDArray[np.float64] | None = None
-        # a row from which nothing was removed is not sorted before somebody asks for its order
-        self._total = total64(candidates) if candidates.ids is None else self._order()
+        self._weights: NDArray[np.float64] | None = None
+        self._total: float | None = None
+        if candidates.ids is not None:  # a row from which nothing was removed is sorted when its order is asked for
+            self._order()
 
-    def _order(self) -> float:
-        """Puts the survivors in order and works out their probabilities; the sum of their weights."""
+    def _order(self) -> NDArray[np.float64]:
+        """Puts the survivors in order and works out their weights, e^(logit - greatest logit)."""
         self._candidates = self._candidates.ordered()
         logits = self._candidates.logits
-        self._probs = np.exp(logits - logits[0], dtype=np.float64)
-        total = float(self._probs.sum())
-        self._probs /= total
-        return total
+        self._weights = np.exp(logits - logits[0], dtype=np.float64)
+        return self._weights
+
+    @property
+    def total(self) -> float:
+        """The sum of the weights, of which each is a probability times this."""
+        if self._total is None:
+            self._total = total64(self._candidates) if self._weights is None else float(self._weights.sum())
+        return self._total
 
     @property
     def ids(self) -> NDArray[np.int32]:
@@ -108,10 +114,9 @@ class Distribution:
     @property
     def probs(self) -> NDArray[np.float64]:
         """The probabilities of `ids`, `(k,)` float64, which add up to 1."""
-        if self._probs is None:
-            self._order()
-        assert self._probs is not None
-        return self._probs
+        weights = self._order() if self._weights is None else self._weights
+        probs: NDArray[np.float64] = weights / weights.sum()
+        return probs
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -126,30 +131,32 @@ class Distribution:
         also where only one token is left.
         """
         u = rng.random()
-        if self._probs is None:
-            top = self._candidates.top
-            for first in heaviest(self._candidates, self._total, u):
+        if self._weights is None:
+            top, total = self._candidates.top, self.total
+            for first in heaviest(self._candidates, total, u):
                 running = np.exp(first.logits - top, dtype=np.float64).cumsum()
-                place = int(running.searchsorted(u * self._total, side="right"))
+                place = int(running.searchsorted(u * total, side="right"))
                 if first.ids is not None and place < len(running):
                     return int(first.ids[place]), u
-        running = self.probs.cumsum()
+        running = (self._order() if self._weights is None else self._weights).cumsum()
         # u times the whole sum, which rounding may leave next to 1, stays below it: no token of probability 0
         return int(self.ids[running.searchsorted(u * running[-1], side="right")]), u
 
     def prob_of(self, token: int) -> float:
         """The probability that a token is drawn with; 0 if it was removed."""
-        if self._probs is None:
-            logits = self._candidates.logits
-            there = 0 <= token < len(logits)
-            return math.exp(float(logits[token] - self._candidates.top)) / self._total if there else 0.0
-        return probability(token, self.ids, self.probs) or 0.0
+        logits = self._candidates.logits
+        if self._weights is None:
+            place = token if 0 <= token < len(logits) else -1
+        else:
+            places = (self.ids == token).nonzero()[0]
+            place = int(places[0]) if len(places) else -1
+        return math.exp(float(logits[place] - self._candidates.top)) / self.total if place >= 0 else 0.0
 
     def mass_of(self, ids: NDArray[np.int32]) -> float:
         """The probability of all of `ids` together, `(n,)` int32 ascending, no id twice; those removed add 0."""
-        if self._probs is None:
+        if self._weights is None:
             weights = np.exp(self._candidates.logits[ids] - self._candidates.top, dtype=np.float64)
-            return float(weights.sum()) / self._total
+            return float(weights.sum()) / self.total
         if not len(ids):
             return 0.0
         places = np.minimum(ids.searchsorted(self.ids), len(ids) - 1)

@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
 def top_k(candidates: Candidates, k: int) -> Candidates:
     """The k candidates of greatest logit, in descending order; k <= 0 switches it off.
 
@@ -66,28 +69,24 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
     if candidates.order != "logits":
         order = np.lexsort((candidates.ids, -candidates.logits))
         candidates, probs = candidates.ordered(), probs[order]
-    found = nucleus(candidates, probs, np.float32(p), min_keep)
-    return candidates if found is None else found
+    size = nucleus(probs, np.float32(p), min_keep, candidates.size)
+    return candidates if size is None else candidates.between(0, size, size)
 
 
-def nucleus(candidates: Candidates, probs: NDArray[np.float32], p: np.float32, min_keep: int) -> Candidates | None:
-    """The candidates up to where the running sum reaches p, or None if it never does."""
+def nucleus(probs: NDArray[np.float32], p: np.float32, min_keep: int, most: int) -> int | None:
+    """How many of descending probabilities it takes for the running sum to reach p; None if it never does."""
     reached = int(np.add.accumulate(probs).searchsorted(p))
-    if reached == len(probs):
-        return None
-    size = min(max(reached + 1, min_keep), candidates.size)
-    return candidates.between(0, size, size)
+    return None if reached == len(probs) else min(max(reached + 1, min_keep), most)
 
 
 def wide_top_p(candidates: Candidates, p: np.float32, min_keep: int) -> Candidates:
     """Top-p on a whole row, sorting no more of it than it takes."""
     top, total = candidates.top, total32(candidates)
     for first in heaviest(candidates, float(total), float(p)):
-        probs = exp32(first.logits - top) / total
-        found = nucleus(first._replace(size=candidates.size), probs, p, min_keep)
+        size = nucleus(exp32(first.logits - top) / total, p, min_keep, candidates.size)
         # min_keep may ask for more than the nucleus, and for more than was looked at
-        if found is not None and (found.size <= len(first.logits) or first.size == candidates.size):
-            return found
+        if size is not None and (size <= len(first.logits) or first.size == candidates.size):
+            return first.between(0, size, size)
     return first
 
 
@@ -171,14 +170,17 @@ def temperature(candidates: Candidates, t: float) -> Candidates:
     """
     if t <= 0:
         return greedy(candidates)
-    t32 = np.float32(t)
+    t32, top = np.float32(t), float(candidates.top)
+    if abs(top) > FLOAT32_MAX * float(t32):  # a t so small that it overflows is as good as 0
+        return greedy(candidates)
+    if candidates.order == "logits" and abs(float(candidates.logits[-1])) <= FLOAT32_MAX * float(t32):
+        return Candidates(candidates.ids, candidates.logits / t32, "logits", candidates.size)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        if not np.isfinite(candidates.top / t32):  # a t so small that it overflows is as good as 0
-            return greedy(candidates)
+        logits = candidates.logits / t32
         if candidates.maxima is None or candidates.peak is None:
-            return candidates._replace(logits=candidates.logits / t32)
+            return candidates._replace(logits=logits)
         maxima, peak = candidates.maxima / t32, candidates.peak / t32
-        return candidates._replace(logits=candidates.logits / t32, maxima=maxima, peak=peak)
+        return candidates._replace(logits=logits, maxima=maxima, peak=peak)
 
 
 def dynamic_temperature(candidates: Candidates, t: float, spread: float, exponent: float) -> Candidates:

@@ -20,6 +20,11 @@ def entropy_of(logprobs):
     return -math.fsum(np.exp(alive) * alive)
 
 
+def varentropy_of(logprobs):
+    alive = logprobs[np.isfinite(logprobs)]
+    return math.fsum(np.exp(alive) * (alive + entropy_of(logprobs)) ** 2)
+
+
 @given(ROWS)
 def test_scalars_agree_with_a_float64_reference(logits):
     before = logits.copy()
@@ -53,16 +58,19 @@ def test_the_nucleus_is_the_shortest_head_that_reaches_p(logits, p):
         assert nucleus_size(logits, row_statistics(logits), p, best=top_ids(logits, k)) == size
 
 
-@pytest.mark.parametrize("size", [16383, 16384, 16385, 50000])
+@pytest.mark.parametrize(("dtype", "error"), [(np.float64, 1e-10), (np.float32, 1e-6)])
+@pytest.mark.parametrize("size", [65535, 65536, 65537, 150_000])
 @pytest.mark.parametrize("banned", [False, True])
-def test_a_row_of_several_parts_is_one_row(size, banned):
-    logits = (np.random.default_rng(size).standard_normal(size) * 3).astype(np.float32)
-    if banned:
-        logits[[0, -1]] = -np.inf
-    reference = naive_logprobs(logits)
-    row = row_statistics(logits)
-    assert row.logprob(float(logits[5])) == pytest.approx(reference[5], abs=1e-10)
-    assert row.entropy == pytest.approx(entropy_of(reference), abs=1e-10)
+def test_a_row_of_several_parts_is_one_row(size, banned, dtype, error):
+    for spread in (0.5, 3.0, 10.0):
+        logits = (np.random.default_rng(size).standard_normal(size) * spread).astype(np.float32)
+        if banned:
+            logits[[0, -1]] = -np.inf
+        reference = naive_logprobs(logits)
+        row = RowScanner(size, dtype)(logits)
+        assert row.logprob(float(logits[5])) == pytest.approx(reference[5], abs=error)
+        assert row.entropy == pytest.approx(entropy_of(reference), abs=error)
+        assert row.varentropy == pytest.approx(varentropy_of(reference), rel=10 * error)
 
 
 def test_the_worked_example():
