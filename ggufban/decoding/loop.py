@@ -30,6 +30,7 @@ from ggufban.decoding.tree import DEAD, Node, Tree
 from ggufban.errors import ParameterError
 from ggufban.inspection.trace import Detour, Observer, Step
 from ggufban.sampling import Distribution, Sampler
+from ggufban.sampling.candidates import Candidates
 from ggufban.vocab import Vocab
 
 __all__ = ["MatcherLike", "Writer"]
@@ -236,8 +237,9 @@ class Writer:
         """Turn a row that was just evaluated into the sampler's distribution, and note what there is to see."""
         if node.distribution is None:
             assert node.row is not None
-            node.distribution = self._filter(node, node.row)
-            node.sight = node.sight or self._observer.look(node.row)
+            sight, row = self._observer.look(Candidates.of(node.row, self._place))
+            node.sight = node.sight or sight
+            node.distribution = self._filter(node, row)
             if self._strategy.conditions_filtered:
                 node.known = _known(node.row, node.distribution)
         if self._eager and not len(node.illegal):
@@ -263,13 +265,21 @@ class Writer:
             return False
         return not np.delete(self._vocab.has_letter, illegal).any()
 
-    def _filter(self, node: Node, row: NDArray[np.float32]) -> Distribution:
+    def _filter(self, node: Node, row: Candidates) -> Distribution:
         """The sampler's distribution over `row` at this place in the text."""
         self._sampler.restore(node.sampler)
-        step = len(self.steps) + len(self.path)
-        if self._bias is not None:
-            row = self._bias.edit(node.bias, row)
-        return self._sampler.distribution(row, rng=self._rng, explain=self._observer.top is not None, step=step)
+        edited = row.logits if self._bias is None else self._bias.edit(node.bias, row.logits)
+        return self._sampler.distribution(
+            row if edited is row.logits else edited,
+            rng=self._rng,
+            explain=self._observer.top is not None,
+            step=self._place,
+        )
+
+    @property
+    def _place(self) -> int:
+        """The number of the token that is drawn next, from 1."""
+        return len(self.steps) + len(self.path)
 
     @property
     def _eager(self) -> bool:
@@ -306,7 +316,8 @@ class Writer:
             row[node.dead_ids()] = -np.inf
             if row.max() == -np.inf:
                 return None
-            law = _Law(self._filter(node, row), {t: r for t, r in node.shares.items() if r < 1.0})
+            filtered = self._filter(node, Candidates.of(row, self._place))
+            law = _Law(filtered, {t: r for t, r in node.shares.items() if r < 1.0})
             if law.total > 1.0 - DEAD:
                 return law
             for token in law.filtered.ids.tolist():  # what the filters let through is spent: let others through
@@ -324,13 +335,14 @@ class Writer:
             assert node.known is not None
             logit, rank = node.known[token]
 
-        def fate(token: int) -> tuple[float, str | None]:
-            if node.share(token) == 1.0:
-                return 0.0, f"ban: {self._reason(node, token)}"
-            p = law.probability(token)
-            return p, law.filtered.removed_by(token) if p == 0.0 else None
-
-        return self._observer.step(node.sight, token, logit, rank, fate=fate, drawn_with=drawn_with, random=random)
+        fates = law.filtered.fates(node.sight.best)
+        if len(node.illegal) or node.shares:
+            for i, candidate in enumerate(node.sight.best):
+                if node.share(candidate) == 1.0:
+                    fates[i] = 0.0, f"ban: {self._reason(node, candidate)}"
+                elif fates[i][0]:
+                    fates[i] = law.probability(candidate), None
+        return self._observer.step(node.sight, token, logit, rank, fates=fates, drawn_with=drawn_with, random=random)
 
     def _reason(self, node: Node, token: int) -> str:
         """The patterns that a token was removed for."""

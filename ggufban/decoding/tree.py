@@ -80,6 +80,8 @@ class Node:
 
     def forbids(self, token: int) -> bool:
         """Whether the matcher's list of illegal tokens here holds this one."""
+        if not len(self.illegal):
+            return False
         at = int(np.searchsorted(self.illegal, token))
         return at < len(self.illegal) and int(self.illegal[at]) == token
 

@@ -5,9 +5,9 @@ evaluated in another batch gives other logits. Every view (terminal, JSON, HTML)
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,11 @@ from ggufban.inspection.statistics import RowScanner, RowStatistics, nucleus_siz
 from ggufban.sampling.candidates import Candidates
 from ggufban.vocab import Vocab
 
-__all__ = ["Candidate", "Detour", "Fate", "Observer", "Sight", "Step"]
+__all__ = ["Candidate", "Detour", "Fate", "Observer", "Ranking", "Sight", "Step"]
+
+
+HEAD = 128
+"""How many of the most probable tokens are looked at for the nucleus before others are looked for."""
 
 
 class Detour(NamedTuple):
@@ -76,7 +80,7 @@ class Step:
     drawn_with: float = math.nan
     random: float = math.nan
     removed_mass: float = 0.0
-    candidates: tuple[Candidate, ...] = field(default=(), repr=False)
+    candidates: Sequence[Candidate] = field(default=(), repr=False)
     nucleus: int = 0
     n_vocab: int = 0
 
@@ -118,8 +122,8 @@ class Step:
         return max(0.0, 1.0 - math.fsum(candidate.probability for candidate in self.candidates))
 
 
-Fate = Callable[[int], tuple[float, str | None]]
-"""For a token: the probability that it had at the draw, and the stage that removed it, if any."""
+Fate = tuple[float, str | None]
+"""Of a token: the probability that it had at the draw, and the stage that removed it, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,53 @@ class Sight:
         return float(logits[token]), rank
 
 
+class Ranking(Sequence[Candidate]):
+    """The best tokens that a Sight saw and what became of each: a sequence whose Candidates are made when looked at.
+
+    It equals a tuple of the same Candidates, and is pickled as one.
+    """
+
+    __slots__ = ("_fates", "_made", "_pieces", "_sight")
+
+    def __init__(self, sight: Sight, pieces: Sequence[bytes], fates: Sequence[Fate] | None) -> None:
+        self._sight, self._pieces, self._fates = sight, pieces, fates
+        self._made: tuple[Candidate, ...] | None = None
+
+    def _all(self) -> tuple[Candidate, ...]:
+        if self._made is None:
+            best, row, pieces = self._sight.best, self._sight.row, self._pieces
+            fates = self._fates or [(math.nan, None)] * len(best)
+            made = []
+            for rank, (token, logit, fate) in enumerate(zip(best, self._sight.logits, fates, strict=True), 1):
+                piece, logprob = pieces[token], row.logprob(logit)
+                text = piece.decode("utf-8", "replace")
+                made.append(Candidate(token, piece, text, logit, logprob, math.exp(logprob), rank, *fate))
+            self._made = tuple(made)
+        return self._made
+
+    def __len__(self) -> int:
+        return len(self._sight.best)
+
+    @overload
+    def __getitem__(self, index: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Candidate, ...]: ...
+    def __getitem__(self, index: int | slice) -> Candidate | tuple[Candidate, ...]:
+        return self._all()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == (other._all() if isinstance(other, Ranking) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def __reduce__(self) -> tuple[type[tuple[Candidate, ...]], tuple[tuple[Candidate, ...]]]:
+        return tuple, (self._all(),)
+
+
 class Observer:
     """Makes Steps from raw rows of one vocabulary, each with its `top` best candidates.
 
@@ -149,19 +200,20 @@ class Observer:
         self.top = top
         self._scan = RowScanner(len(vocab), dtype)
 
-    def look(self, logits: NDArray[np.float32]) -> Sight | None:
-        """What the raw row `logits` `(n_vocab,)` says; None with `top=None`. Raises `LogitsError`."""
+    def look(self, tokens: Candidates) -> tuple[Sight | None, Candidates]:
+        """What a whole raw row says (None with `top=None`), and the row with what was found out of use to a sampler."""
         if self.top is None:
-            return None
-        tokens = Candidates.of(logits)
-        row = self._scan(logits, float(tokens.top))
-        best = top_ids(tokens, self.top)
+            return None, tokens
+        row = self._scan(tokens.logits, float(tokens.top))
+        tokens = tokens._replace(head=tokens.greatest(max(self.top, HEAD)), finite=row.finite)
+        best = top_ids(tokens, max(self.top, HEAD))
         nucleus = nucleus_size(tokens, row, best=best)
-        return Sight(row, tuple(best.tolist()), tuple(logits[best].tolist()), nucleus)
+        best = best[: self.top]
+        return Sight(row, tuple(best.tolist()), tuple(tokens.logits[best].tolist()), nucleus), tokens
 
     def read(self, logits: NDArray[np.float32], token: int) -> Step:
         """The Step of a `token` that is there already, from the raw row that predicts it. Raises `LogitsError`."""
-        sight = self.look(logits)
+        sight, _ = self.look(Candidates.of(logits))
         return self.step(sight, token, *(sight.place(logits, token) if sight else (math.nan, 0)))
 
     def step(
@@ -171,13 +223,13 @@ class Observer:
         logit: float,
         rank: int,
         *,
-        fate: Fate | None = None,
+        fates: Sequence[Fate] | None = None,
         drawn_with: float = math.nan,
         random: float = math.nan,
     ) -> Step:
         """The Step of choosing `token`, whose raw logit and rank these are, from what `sight` saw.
 
-        `text` is left empty: whoever decodes the text fills it in.
+        `fates` are those of the `best` of `sight`. `text` is left empty: whoever decodes the text fills it in.
         """
         piece = self.vocab.piece(token)
         if sight is None:
@@ -195,16 +247,7 @@ class Observer:
             sight.row.varentropy,
             drawn_with,
             random,
-            candidates=self._candidates(sight, fate),
+            candidates=Ranking(sight, self.vocab.pieces, fates),
             nucleus=sight.nucleus,
             n_vocab=len(self.vocab),
         )
-
-    def _candidates(self, sight: Sight, fate: Fate | None) -> tuple[Candidate, ...]:
-        made = []
-        for rank, (token, logit) in enumerate(zip(sight.best, sight.logits, strict=True), 1):
-            piece, logprob = self.vocab.pieces[token], sight.row.logprob(logit)
-            text = piece.decode("utf-8", "replace")
-            drawn = fate(token) if fate is not None else (math.nan, None)
-            made.append(Candidate(token, piece, text, logit, logprob, math.exp(logprob), rank, *drawn))
-        return tuple(made)

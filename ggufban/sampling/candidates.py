@@ -65,17 +65,21 @@ class Candidates(NamedTuple):
     """Wide only: the greatest logit of each of many disjoint groups that together are the row."""
     peak: np.float32 | None = None
     """Wide only: the greatest of them."""
+    head: "Candidates | None" = None
+    """Wide only: so many of the `greatest` that others who ask for fewer take theirs from them."""
+    finite: bool = False
+    """Wide only: whether it is known that no logit is -inf."""
 
     @classmethod
-    def of(cls, logits: NDArray[np.float32]) -> "Candidates":
+    def of(cls, logits: NDArray[np.float32], step: int | None = None) -> "Candidates":
         """All tokens of a row, `(n_vocab,)` float32, which is kept and not changed.
 
-        `LogitsError` if a logit is NaN or +inf, or if none is finite.
+        `LogitsError`, quoting `step`, if a logit is NaN or +inf, or if none is finite.
         """
         maxima = column_maxima(logits)
         top = maxima.max() if len(maxima) else np.float32(-np.inf)
         if not math.isfinite(top):
-            raise LogitsError(what_is_wrong(logits))
+            raise LogitsError(f"{f'step {step}: ' if step is not None else ''}{what_is_wrong(logits)}")
         return cls(None, logits, "ids", len(logits), maxima, np.float32(top))
 
     @property
@@ -129,18 +133,15 @@ class Candidates(NamedTuple):
         size = min(k, self.size)
         if self.order == "logits":
             return self.between(0, k, size)
+        if self.head is not None and k <= len(self.head.logits):
+            return self.head.between(0, k, size)
         passed = self.by_id()
         if self.maxima is not None and 2 * k <= len(self.maxima):
             # Each of the k greatest maxima is a logit of its own, so at least k logits pass this bound.
             passed = self.at_least(nth_greatest(self.maxima, k))
-        if k < len(passed.logits):
-            bound = nth_greatest(passed.logits, k)
-            above = passed.logits > bound
-            if bound > -np.inf:
-                equal = (passed.logits == bound).nonzero()[0]
-                above[equal[: k - np.count_nonzero(above)]] = True
-            passed = passed.pick(above.nonzero()[0])
-        return passed.ordered()._replace(size=size)
+        if len(passed.logits) > SMALL and k < len(passed.logits):  # too many to sort them all
+            passed = passed.at_least(nth_greatest(passed.logits, k))
+        return passed.ordered().between(0, k, size)
 
     def with_logits(self, logits: NDArray[np.float32]) -> "Candidates":
         """The same tokens with other logits in the same places; those that became -inf are gone.

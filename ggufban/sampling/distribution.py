@@ -1,6 +1,7 @@
 """What survived the filters: probabilities to draw from, and for each token removed the stage that did it."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,11 @@ def probability(token: int, ids: NDArray[np.int32], probs: NDArray[Any]) -> floa
     places = (ids == token).nonzero()[0]
     return float(probs[places[0]]) if len(places) else None
 
+
+NOTHING: NDArray[np.intp] = np.empty(0, dtype=np.intp)
+
+FEW = 64
+"""Survivors of which a dictionary is made sooner than they are searched twice."""
 
 SHORT = 1024
 """Ids of which a set is made sooner than they are searched."""
@@ -44,7 +50,8 @@ class Trail:
     def add(self, name: str, candidates: Candidates) -> None:
         """Notes what a stage has left."""
         if candidates.ids is None:
-            self.stages.append(self.Stage(name, (candidates.logits == -np.inf).nonzero()[0], True))
+            gone = NOTHING if candidates.finite else (candidates.logits == -np.inf).nonzero()[0]
+            self.stages.append(self.Stage(name, gone, True))
         else:
             self.stages.append(self.Stage(name, candidates.ids, False))
 
@@ -55,8 +62,10 @@ class Trail:
         for stage in self.stages[len(self._sets) :]:
             # Who asks for one token asks for several: a set is worth making of what is short.
             self._sets.append(frozenset(stage.ids.tolist()) if len(stage.ids) <= SHORT else stage.ids)
-        pairs = zip(self.stages, self._sets, strict=True)
-        return next((stage.name for stage, ids in pairs if (token in ids) == stage.gone), None)
+        for stage, ids in zip(self.stages, self._sets, strict=True):
+            if (token in ids) == stage.gone:
+                return stage.name
+        return None
 
 
 class Distribution:
@@ -68,7 +77,7 @@ class Distribution:
     ([1, 2, 0], [0.5, 0.4, 0.1], 0.1)
     """
 
-    __slots__ = ("_candidates", "_total", "_weights", "lessons", "trail")
+    __slots__ = ("_candidates", "_few", "_total", "_weights", "lessons", "trail")
 
     trail: Trail | None
     """What every stage left; None unless it was asked for."""
@@ -86,6 +95,7 @@ class Distribution:
         self._candidates = candidates
         self._weights: NDArray[np.float64] | None = None
         self._total: float | None = None
+        self._few: dict[int, float] | None = None
         if candidates.ids is not None:  # a row from which nothing was removed is sorted when its order is asked for
             self._order()
 
@@ -146,11 +156,19 @@ class Distribution:
         """The probability that a token is drawn with; 0 if it was removed."""
         logits = self._candidates.logits
         if self._weights is None:
-            place = token if 0 <= token < len(logits) else -1
-        else:
+            there = 0 <= token < len(logits)
+            return math.exp(float(logits[token] - self._candidates.top)) / self.total if there else 0.0
+        if len(logits) > FEW:
             places = (self.ids == token).nonzero()[0]
-            place = int(places[0]) if len(places) else -1
-        return math.exp(float(logits[place] - self._candidates.top)) / self.total if place >= 0 else 0.0
+            return float(self._weights[places[0]]) / self.total if len(places) else 0.0
+        if self._few is None:
+            self._few = dict(zip(self.ids.tolist(), self.probs.tolist(), strict=True))
+        return self._few.get(token, 0.0)
+
+    def fates(self, tokens: Iterable[int]) -> list[tuple[float, str | None]]:
+        """For each token the probability that it is drawn with, and if that is 0 what `removed_by` says."""
+        probs = map(self.prob_of, tokens := list(tokens))
+        return [(p, None) if p else (p, self.removed_by(token)) for token, p in zip(tokens, probs, strict=True)]
 
     def mass_of(self, ids: NDArray[np.int32]) -> float:
         """The probability of all of `ids` together, `(n,)` int32 ascending, no id twice; those removed add 0."""

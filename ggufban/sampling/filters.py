@@ -178,9 +178,9 @@ def temperature(candidates: Candidates, t: float) -> Candidates:
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         logits = candidates.logits / t32
         if candidates.maxima is None or candidates.peak is None:
-            return candidates._replace(logits=logits)
+            return Candidates(candidates.ids, logits, candidates.order, candidates.size)
         maxima, peak = candidates.maxima / t32, candidates.peak / t32
-        return candidates._replace(logits=logits, maxima=maxima, peak=peak)
+        return Candidates(candidates.ids, logits, candidates.order, candidates.size, maxima, peak)
 
 
 def dynamic_temperature(candidates: Candidates, t: float, spread: float, exponent: float) -> Candidates:

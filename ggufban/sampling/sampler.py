@@ -147,7 +147,7 @@ class Sampler:
 
     def distribution(
         self,
-        logits: NDArray[np.float32],
+        logits: NDArray[np.float32] | Candidates,
         *,
         rng: np.random.Generator | None = None,
         explain: bool = False,
@@ -155,17 +155,20 @@ class Sampler:
     ) -> Distribution:
         """What is left of a row of logits, `(n_vocab,)` float32, by the chain; the row is not changed.
 
-        A logit of -inf is a token banned before: it never survives. `explain` notes what
-        `Distribution.removed_by` tells. XTC is random itself: where it is in the chain, one number is taken
-        from `rng` for every row, whatever the row. `LogitsError`, quoting `step`, if a logit is NaN or +inf,
-        or if none is finite, to begin with or after `logit_bias`.
+        A row of which `Candidates` were made already is not looked through again. A logit of -inf is a token
+        banned before: it never survives. `explain` notes what `Distribution.removed_by` tells. XTC is random
+        itself: where it is in the chain, one number is taken from `rng` for every row, whatever the row.
+        `LogitsError`, quoting `step`, if a logit is NaN or +inf, or if none is finite, to begin with or after
+        `logit_bias`.
         """
-        if logits.ndim != 1:
-            raise UsageError(f"logits have the shape {logits.shape}, but have to be one row, (n_vocab,)")
-        logits = np.asarray(logits, dtype=np.float32)
         lucky = "xtc" in self._chain and self._xtc_happens(rng)
+        if isinstance(logits, Candidates):
+            candidates = whole = logits
+        else:
+            if logits.ndim != 1:
+                raise UsageError(f"logits have the shape {logits.shape}, but have to be one row, (n_vocab,)")
+            candidates = whole = Candidates.of(np.asarray(logits, dtype=np.float32), step)
         try:
-            candidates = Candidates.of(logits)
             trail = Trail(candidates) if explain else None
             lessons = None
             for stage in self._chain:
@@ -175,8 +178,8 @@ class Sampler:
                     candidates = self._apply(stage, candidates)
                 if trail is not None:
                     trail.add(stage, candidates)
-            if candidates.logits is logits:
-                candidates = Candidates.of(logits.copy())  # not sorted yet, and the row may be written to
+            if candidates.logits is whole.logits:
+                candidates = Candidates(None, whole.logits.copy(), *whole[2:6])  # not sorted, and may be written to
             if self.mirostat and candidates.ids is not None:
                 lessons = candidates.ids, softmax32(candidates)
         except LogitsError as error:
