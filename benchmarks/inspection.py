@@ -26,6 +26,7 @@ import llama_cpp
 from ggufban import Model
 from ggufban.catalogue import resolve
 from ggufban.inspection.compare import compare
+from ggufban.inspection.trace import Step
 
 TEXT = Path(__file__).parent / "data" / "essays.txt"
 
@@ -95,40 +96,60 @@ def _theirs(options: argparse.Namespace, path: Path, text: Path) -> tuple[float,
 
 
 def tracing(options: argparse.Namespace) -> None:
-    """Tokens a second with a trace of the top 20 over those without, token by token in turns."""
+    """What a trace of the top 20 adds to a token, token by token in turns, over what the token costs without.
+
+    The candidates of a Step are made when they are looked at. They are looked at once the text is there, as an export
+    does, and that counts too.
+    """
+    clock = time.thread_time if options.cpu else time.perf_counter
     for name in ("smollm2", "gemma3-270m"):
         path = resolve(name)
+        shares = []
         with Model(path, n_threads=options.threads) as plain, Model(path, n_threads=options.threads) as traced:
-            ratios = []
             for seed in range(options.rounds):
-                sides = _tokens(plain, options.predict, None, seed), _tokens(traced, options.predict, 20, seed)
-                pairs = race(*sides, time.thread_time if options.cpu else time.perf_counter)
-                without, within = (statistics.median(side) for side in zip(*pairs, strict=True))
-                ratios.append(without / within)
-                print(f"  {path.name}: {1e3 * without:.2f} ms a token, traced {1e3 * within:.2f} ms")
-            print(f"  {path.name}: traced speed {statistics.median(ratios):.4f} of untraced")
+                steps: list[Step] = []
+                sides = (
+                    _tokens(plain, options.predict, None, seed, []),
+                    _tokens(traced, options.predict, 20, seed, steps),
+                )
+                pairs = race(*sides, clock)
+                without = statistics.median(pair[0] for pair in pairs)
+                added = statistics.median(pair[1] - pair[0] for pair in pairs)
+                began = clock()
+                looked_at = sum(len(list(step.candidates)) for step in steps)
+                read = (clock() - began) / len(steps)
+                assert looked_at == 20 * len(steps)
+                shares.append(without / (without + added + read))
+                told = f"{1e3 * without:.2f} ms a token, traced {1e3 * added:+.3f} ms, read {1e3 * read:+.3f} ms"
+                print(f"  {path.name}: {told}")
+        print(f"  {path.name}: traced speed {statistics.median(shares):.4f} of untraced (median of {len(shares)})")
 
 
-def _tokens(model: Model, n: int, top: int | None, seed: int) -> Iterator[None]:
+def _tokens(model: Model, n: int, top: int | None, seed: int, steps: list[Step]) -> Iterator[None]:
     model.reset()
-    for _ in model.stream("Once upon a time", n_predict=n, seed=seed, top=top, ignore_eos=True):
+    for step in model.stream("Once upon a time", n_predict=n, seed=seed, top=top):
+        steps.append(step)
         yield
 
 
 def race(first: Iterator[None], second: Iterator[None], clock: Callable[[], float]) -> list[tuple[float, float]]:
-    """The seconds by `clock` that each took for every token after its first, which carries the prompt."""
+    """The seconds by `clock` that each took for every token after its first, which carries the prompt.
+
+    Which of them begins changes from token to token.
+    """
     next(first)
     next(second)
-    times = []
+    times: list[tuple[float, float]] = []
     while True:
-        marks = [clock()]
-        try:
-            for side in (first, second):
-                next(side)
-                marks.append(clock())
-        except StopIteration:
-            return times
-        times.append((marks[1] - marks[0], marks[2] - marks[1]))
+        spent = [0.0, 0.0]
+        for side in (0, 1) if len(times) % 2 else (1, 0):
+            began = clock()
+            try:
+                next((first, second)[side])
+            except StopIteration:
+                return times
+            spent[side] = clock() - began
+        times.append((spent[0], spent[1]))
 
 
 # -- memory -------------------------------------------------------------------------------------------------------

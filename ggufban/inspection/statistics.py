@@ -44,7 +44,11 @@ def inner(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
 
 
 def _inner_of_lines(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
-    return float(np.vecdot(a, b).sum(dtype=np.float64))
+    return float(np.vecdot(a, b).sum())
+
+
+_ROUNDING = 1.0 - 1e-6
+"""A sum that stays below p only by rounding (0.5 + 0.3 in float32) has reached it."""
 
 
 class RowStatistics(NamedTuple):
@@ -150,36 +154,25 @@ def rank_of(logits: NDArray[np.float32], token: int) -> int:
     return 1 + above + int(np.count_nonzero(logits[:token] == value))
 
 
-def nucleus_size(
-    logits: NDArray[np.float32] | Candidates,
-    row: RowStatistics,
-    p: float = NUCLEUS,
-    best: NDArray[np.int32] | None = None,
-) -> int:
+def nucleus_size(logits: NDArray[np.float32] | Candidates, row: RowStatistics, p: float = NUCLEUS) -> int:
     """How few of the most probable tokens together reach probability `p` in (0, 1), at least 1.
 
-    If they are among `best`, the ids of the most probable tokens in order, no other is looked at.
+    If they are in the `head` of `Candidates`, no other token is looked at.
 
     >>> logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32))
     >>> nucleus_size(logits, row_statistics(logits), 0.8), nucleus_size(logits, row_statistics(logits), 0.4)
     (2, 1)
     """
     seen = logits if isinstance(logits, Candidates) else Candidates.of(logits)
-    log_total = row.maximum + row.log_z
-    if best is not None and len(best):
-        size = _reaching(np.exp(seen.logits[best].astype(np.float64) - log_total), p)
-        if size <= len(best):
-            return size
+    log_total, enough = row.maximum + row.log_z, p * _ROUNDING
+    if seen.head is not None:
+        held = 0.0
+        for size, logit in enumerate(seen.head.logits.tolist(), 1):
+            held += math.exp(logit - log_total)
+            if held >= enough:
+                return size
     for first in heaviest(seen, math.exp(row.log_z), p):
-        size = _reaching(np.exp(first.logits.astype(np.float64) - log_total), p)
+        size = int(np.exp(first.logits - log_total, dtype=np.float64).cumsum().searchsorted(enough)) + 1
         if size <= len(first.logits):
             return size
     return len(first.logits)
-
-
-def _reaching(descending: NDArray[np.float64], p: float) -> int:
-    """How many of these probabilities reach `p`; one more than there are if they do not.
-
-    A sum that stays below p only by rounding (0.5 + 0.3 in float32) has reached it.
-    """
-    return int(descending.cumsum().searchsorted(p * (1.0 - 1e-6))) + 1

@@ -206,10 +206,9 @@ class Observer:
             return None, tokens
         row = self._scan(tokens.logits, float(tokens.top))
         tokens = tokens._replace(head=tokens.greatest(max(self.top, HEAD)), finite=row.finite)
-        best = top_ids(tokens, max(self.top, HEAD))
-        nucleus = nucleus_size(tokens, row, best=best)
-        best = best[: self.top]
-        return Sight(row, tuple(best.tolist()), tuple(tokens.logits[best].tolist()), nucleus), tokens
+        best = top_ids(tokens, self.top)
+        logits = tokens.logits.take(best)
+        return Sight(row, tuple(best.tolist()), tuple(logits.tolist()), nucleus_size(tokens, row)), tokens
 
     def read(self, logits: NDArray[np.float32], token: int) -> Step:
         """The Step of a `token` that is there already, from the raw row that predicts it. Raises `LogitsError`."""

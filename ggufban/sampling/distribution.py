@@ -1,7 +1,7 @@
 """What survived the filters: probabilities to draw from, and for each token removed the stage that did it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ NOTHING: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 FEW = 64
 """Survivors of which a dictionary is made sooner than they are searched twice."""
 
+UNEXPLAINED = "this distribution was made without explain=True, and knows no reasons"
+
 SHORT = 1024
 """Ids of which a set is made sooner than they are searched."""
 
@@ -31,7 +33,7 @@ SHORT = 1024
 class Trail:
     """Which tokens were left after each stage: the ids of those left, or, on a whole row, of those gone."""
 
-    __slots__ = ("_sets", "n_vocab", "stages")
+    __slots__ = ("n_vocab", "stages")
 
     class Stage(NamedTuple):
         """The tokens after one stage."""
@@ -44,7 +46,6 @@ class Trail:
     def __init__(self, candidates: Candidates) -> None:
         self.n_vocab = len(candidates.logits)
         self.stages: list[Trail.Stage] = []
-        self._sets: list[frozenset[int] | NDArray[np.int32] | NDArray[np.intp]] = []
         self.add("ban", candidates)
 
     def add(self, name: str, candidates: Candidates) -> None:
@@ -52,20 +53,26 @@ class Trail:
         if candidates.ids is None:
             gone = NOTHING if candidates.finite else (candidates.logits == -np.inf).nonzero()[0]
             self.stages.append(self.Stage(name, gone, True))
-        else:
+        elif self.stages[-1].gone or len(self.stages[-1].ids) != len(candidates.ids):
             self.stages.append(self.Stage(name, candidates.ids, False))
 
-    def removed_by(self, token: int) -> str | None:
-        """The first stage after which a token was not there; None if it was there after the last."""
-        if not 0 <= token < self.n_vocab:
-            raise UsageError(f"token id {token} is outside this vocabulary of {self.n_vocab} tokens")
-        for stage in self.stages[len(self._sets) :]:
-            # Who asks for one token asks for several: a set is worth making of what is short.
-            self._sets.append(frozenset(stage.ids.tolist()) if len(stage.ids) <= SHORT else stage.ids)
-        for stage, ids in zip(self.stages, self._sets, strict=True):
-            if (token in ids) == stage.gone:
-                return stage.name
-        return None
+    def removed_by(self, tokens: Collection[int]) -> dict[int, str]:
+        """For those of a few tokens that were removed, the first stage after which each was not there."""
+        if not 0 <= min(tokens, default=0) <= max(tokens, default=0) < self.n_vocab:
+            outside = next(token for token in tokens if not 0 <= token < self.n_vocab)
+            raise UsageError(f"token id {outside} is outside this vocabulary of {self.n_vocab} tokens")
+        removed: dict[int, str] = {}
+        left = set(tokens)
+        for stage in self.stages:
+            if len(stage.ids) <= SHORT:
+                there = left.intersection(stage.ids.tolist())
+            else:
+                there = {token for token in left if token in stage.ids}
+            out = there if stage.gone else left - there
+            left -= out
+            for token in out:
+                removed[token] = stage.name
+        return removed
 
 
 class Distribution:
@@ -161,14 +168,23 @@ class Distribution:
         if len(logits) > FEW:
             places = (self.ids == token).nonzero()[0]
             return float(self._weights[places[0]]) / self.total if len(places) else 0.0
+        return self._by_token().get(token, 0.0)
+
+    def _by_token(self) -> dict[int, float]:
+        """The probabilities of few survivors."""
         if self._few is None:
             self._few = dict(zip(self.ids.tolist(), self.probs.tolist(), strict=True))
-        return self._few.get(token, 0.0)
+        return self._few
 
-    def fates(self, tokens: Iterable[int]) -> list[tuple[float, str | None]]:
-        """For each token the probability that it is drawn with, and if that is 0 what `removed_by` says."""
-        probs = map(self.prob_of, tokens := list(tokens))
-        return [(p, None) if p else (p, self.removed_by(token)) for token, p in zip(tokens, probs, strict=True)]
+    def fates(self, tokens: Collection[int]) -> list[tuple[float, str | None]]:
+        """For each token the probability that it is drawn with, and what `removed_by` says."""
+        if self.trail is None:
+            raise UsageError(UNEXPLAINED)
+        removed = self.trail.removed_by(tokens)
+        if self._weights is not None and len(self._weights) <= FEW:
+            few = self._by_token()
+            return [(few.get(token, 0.0), removed.get(token)) for token in tokens]
+        return [(self.prob_of(token), removed.get(token)) for token in tokens]
 
     def mass_of(self, ids: NDArray[np.int32]) -> float:
         """The probability of all of `ids` together, `(n,)` int32 ascending, no id twice; those removed add 0."""
@@ -195,5 +211,5 @@ class Distribution:
         no such token.
         """
         if self.trail is None:
-            raise UsageError("this distribution was made without explain=True, and knows no reasons")
-        return self.trail.removed_by(token)
+            raise UsageError(UNEXPLAINED)
+        return self.trail.removed_by([token]).get(token)

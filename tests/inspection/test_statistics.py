@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from ggufban.errors import LogitsError
 from ggufban.inspection.statistics import RowScanner, nucleus_size, rank_of, row_statistics, top_ids
+from ggufban.sampling.candidates import Candidates
 from tests.inspection.source import naive_logprobs
 
 ROWS = hnp.arrays(
@@ -55,7 +56,8 @@ def test_the_nucleus_is_the_shortest_head_that_reaches_p(logits, p):
     assert sums[size - 1] >= p * (1 - 2e-6)
     assert size == 1 or sums[size - 2] < p
     for k in (1, 5, 400):
-        assert nucleus_size(logits, row_statistics(logits), p, best=top_ids(logits, k)) == size
+        seen = Candidates.of(logits)
+        assert nucleus_size(seen._replace(head=seen.greatest(k)), row_statistics(logits), p) == size
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(np.float64, 1e-10), (np.float32, 1e-6)])
