@@ -35,8 +35,9 @@ PIECE = 24576
 BEGINNING = 8192
 """How many logits are raised and added up before a bound for the others is known."""
 
-COLUMNS = 512
-"""How many of the greatest maxima are looked at for a share of the mass."""
+NEAR = 10.0
+"""How far below the greatest logit maxima are looked at for a share of the mass: what is e^10 times less likely than
+the first is seldom part of a nucleus."""
 
 FEW = 8
 """A part of this size of the columns, or less, is worth going through by itself."""
@@ -295,7 +296,8 @@ def heaviest(candidates: Candidates, total: float, share: float) -> Iterator[Can
     """
     top = candidates.top
     assert candidates.maxima is not None
-    maxima = np.sort(candidates.maxima)[: -COLUMNS - 1 : -1]
+    near = candidates.maxima.take((candidates.maxima >= top - np.float32(NEAR)).nonzero()[0])
+    maxima = np.sort(near)[::-1]
     enough = int(np.exp(maxima - top).cumsum().searchsorted(share * total))
     if enough < len(maxima):
         yield candidates.at_least(maxima[enough]).ordered()
