@@ -132,13 +132,15 @@ def main() -> None:
     parser.add_argument("models", nargs="+", type=Path, help="GGUF files")
     parser.add_argument("--rows", type=int, default=40, help="how many rows of each model (default: 40)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each row is sampled from (default: 5)")
+    parser.add_argument("--chain", action="append", choices=list(CHAINS), help="only this chain (repeatable)")
     options = parser.parse_args()
     print(f"numpy {np.__version__}, llama_cpp {llama_cpp.__version__}, Python {platform.python_version()}")
     print("\n| model | tokens | chain | numpy, µs | llama.cpp, µs | ratio | ratio of the fastest tenths |")
     print("|---|---|---|---|---|---|---|")
     for path in options.models:
         llama = llama_cpp.Llama(str(path), n_ctx=512, verbose=False)
-        for name, parameters in CHAINS.items():
+        for name in options.chain or CHAINS:
+            parameters = CHAINS[name]
             rows = rows_of(llama, parameters, options.rows)
             times = compare(parameters, rows, options.rounds)
             ours, theirs = (np.median(side) for side in times)

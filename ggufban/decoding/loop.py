@@ -18,7 +18,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,7 +28,7 @@ from ggufban.decoding.report import Report
 from ggufban.decoding.strategy import Strategy
 from ggufban.decoding.tree import DEAD, Node, Tree
 from ggufban.errors import ParameterError
-from ggufban.inspection.trace import Detour, Observer, Step
+from ggufban.inspection.trace import Detour, Fates, Observer, Step
 from ggufban.sampling import Distribution, Sampler
 from ggufban.sampling.candidates import Candidates
 from ggufban.vocab import Vocab
@@ -335,14 +335,18 @@ class Writer:
             assert node.known is not None
             logit, rank = node.known[token]
 
-        fates = law.filtered.fates(node.sight.best)
-        if len(node.illegal) or node.shares:
-            for i, candidate in enumerate(node.sight.best):
-                if node.share(candidate) == 1.0:
-                    fates[i] = 0.0, f"ban: {self._reason(node, candidate)}"
-                elif fates[i][0]:
-                    fates[i] = law.probability(candidate), None
+        fates: Fates = law.filtered.fates
+        if len(node.illegal) or node.shares or len(law.filtered) > _WIDE:  # what changes, and what is too much to keep
+            known = {candidate: self._fate(node, law, candidate) for candidate in node.sight.best}
+            fates = partial(map, known.__getitem__)
         return self._observer.step(node.sight, token, logit, rank, fates=fates, drawn_with=drawn_with, random=random)
+
+    def _fate(self, node: Node, law: "_Law", token: int) -> tuple[float, str | None]:
+        """The probability that a token has at this draw, and what removed it, if anything did."""
+        if node.share(token) == 1.0:
+            return 0.0, f"ban: {self._reason(node, token)}"
+        p = law.probability(token)
+        return p, law.filtered.removed_by(token) if p == 0.0 else None
 
     def _reason(self, node: Node, token: int) -> str:
         """The patterns that a token was removed for."""

@@ -5,7 +5,7 @@ evaluated in another batch gives other logits. Every view (terminal, JSON, HTML)
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
@@ -16,7 +16,7 @@ from ggufban.inspection.statistics import RowScanner, RowStatistics, nucleus_siz
 from ggufban.sampling.candidates import Candidates
 from ggufban.vocab import Vocab
 
-__all__ = ["Candidate", "Detour", "Fate", "Observer", "Ranking", "Sight", "Step"]
+__all__ = ["Candidate", "Detour", "Fates", "Observer", "Ranking", "Sight", "Step"]
 
 
 HEAD = 128
@@ -122,12 +122,11 @@ class Step:
         return max(0.0, 1.0 - math.fsum(candidate.probability for candidate in self.candidates))
 
 
-Fate = tuple[float, str | None]
-"""Of a token: the probability that it had at the draw, and the stage that removed it, if any."""
+Fates = Callable[[Sequence[int]], Iterable[tuple[float, str | None]]]
+"""For each of some tokens: the probability that it had at the draw, and the stage that removed it, if any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """One row as it was seen, before anything was drawn from it: its scalars, its best tokens and their logits."""
 
     row: RowStatistics
@@ -149,20 +148,20 @@ class Ranking(Sequence[Candidate]):
 
     __slots__ = ("_fates", "_made", "_pieces", "_sight")
 
-    def __init__(self, sight: Sight, pieces: Sequence[bytes], fates: Sequence[Fate] | None) -> None:
+    def __init__(self, sight: Sight, pieces: Sequence[bytes], fates: Fates | None) -> None:
         self._sight, self._pieces, self._fates = sight, pieces, fates
         self._made: tuple[Candidate, ...] | None = None
 
     def _all(self) -> tuple[Candidate, ...]:
         if self._made is None:
             best, row, pieces = self._sight.best, self._sight.row, self._pieces
-            fates = self._fates or [(math.nan, None)] * len(best)
+            fates = [(math.nan, None)] * len(best) if self._fates is None else self._fates(best)
             made = []
             for rank, (token, logit, fate) in enumerate(zip(best, self._sight.logits, fates, strict=True), 1):
                 piece, logprob = pieces[token], row.logprob(logit)
                 text = piece.decode("utf-8", "replace")
                 made.append(Candidate(token, piece, text, logit, logprob, math.exp(logprob), rank, *fate))
-            self._made = tuple(made)
+            self._made, self._fates = tuple(made), None
         return self._made
 
     def __len__(self) -> int:
@@ -222,13 +221,14 @@ class Observer:
         logit: float,
         rank: int,
         *,
-        fates: Sequence[Fate] | None = None,
+        fates: Fates | None = None,
         drawn_with: float = math.nan,
         random: float = math.nan,
     ) -> Step:
         """The Step of choosing `token`, whose raw logit and rank these are, from what `sight` saw.
 
-        `fates` are those of the `best` of `sight`. `text` is left empty: whoever decodes the text fills it in.
+        `fates` is asked once, when the candidates are looked at, and must know by then what it knows now. `text` is
+        left empty: whoever decodes the text fills it in.
         """
         piece = self.vocab.piece(token)
         if sight is None:

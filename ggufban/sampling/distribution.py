@@ -136,6 +136,8 @@ class Distribution:
         return probs
 
     def __len__(self) -> int:
+        if self._candidates.ids is None:
+            return int(np.count_nonzero(self._candidates.logits > -np.inf))
         return len(self.ids)
 
     def __repr__(self) -> str:
