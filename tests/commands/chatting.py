@@ -71,6 +71,25 @@ class Terminal:
         since, self._at = self.seen[self._at : found + len(text)], found + len(text)
         return since
 
+    def interrupt(self, text: str | None = None) -> None:
+        """Type Ctrl-C at a prompt until `text` comes, or (None) until the other side has closed.
+
+        Python's readline sleeps on if the signal comes after it echoed a key and before it waits for the next one:
+        whoever sits there types it again.
+        """
+        for _ in range(4):
+            self.type("\x03")
+            deadline = time.monotonic() + self._patience / 4
+            while text is None or self.seen.find(text, self._at) < 0:
+                if not self._read(deadline):
+                    break
+            if text is not None and text in self.seen[self._at :]:
+                self.expect(text)
+                return
+            if text is None and time.monotonic() < deadline:
+                return
+        raise AssertionError(f"four times Ctrl-C did nothing; since the last: {self.seen[self._at :]!r}")
+
     def _read(self, deadline: float) -> bool:
         """Read what there is; whether there may be more."""
         ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))

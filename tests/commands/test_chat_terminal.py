@@ -83,12 +83,11 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(chatty_path: Path, terminal
     screen.expect("\n> ")
     screen.type("half a line")
     screen.expect("half a line")  # what is echoed has been read: now the program waits for a key
-    screen.type("\x03")
-    screen.expect("(Ctrl-C once more leaves, and so does Ctrl-D; /help lists the commands)")
+    screen.interrupt("(Ctrl-C once more leaves, and so does Ctrl-D; /help lists the commands)")
     screen.expect("\n> ")
     screen.type("more")
     screen.expect("more")
-    screen.type("\x03")
+    screen.interrupt()
     assert screen.close() == 130
 
 
