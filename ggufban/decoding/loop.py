@@ -573,7 +573,7 @@ class _Law:
         if not self.shares:
             return self.filtered.sample(rng)
         ids = self.filtered.ids
-        p = self.filtered.probs.copy()
+        p = self.filtered.probs
         for token, share in self.shares.items():
             p[ids == token] *= 1.0 - share
         random = float(rng.random())

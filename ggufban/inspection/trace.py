@@ -65,6 +65,7 @@ class Step:
     distribution; they are NaN (rank 0) where the step was not traced (`top=None`).
     `drawn_with` is the token's probability at the draw and `random` the number in [0, 1) that chose it.
     `removed_mass` is the probability that bans took away here, out of what the sampler would have drawn from.
+    `candidates` are the most probable tokens, in order; they are made when they are first looked at.
     `nucleus` is how few tokens hold 0.95 of the model's probability (0: not traced) and `n_vocab` how many there are.
     """
 

@@ -130,7 +130,7 @@ class Distribution:
 
     @property
     def probs(self) -> NDArray[np.float64]:
-        """The probabilities of `ids`, `(k,)` float64, which add up to 1."""
+        """The probabilities of `ids`, `(k,)` float64, which add up to 1: a new array each time."""
         weights = self._order() if self._weights is None else self._weights
         probs: NDArray[np.float64] = weights / weights.sum()
         return probs

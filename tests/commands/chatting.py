@@ -79,7 +79,7 @@ class Terminal:
         """
         for _ in range(4):
             self.type("\x03")
-            deadline = time.monotonic() + self._patience / 4
+            deadline = time.monotonic() + self._patience / 12
             while text is None or self.seen.find(text, self._at) < 0:
                 if not self._read(deadline):
                     break
