@@ -80,12 +80,11 @@ def _theirs(options: argparse.Namespace, path: Path, text: Path) -> tuple[float,
     log = result.stdout + result.stderr
     estimate = re.search(r"PPL = ([\d.]+) \+/- ([\d.]+)", log)
     stamps = {}
-    for line in log.splitlines():
-        stamp = re.match(r"(\d+)\.(\d+)\.(\d+)\.(\d+) ", line)
-        for mark in ("calculating perplexity", "Final estimate"):
-            if stamp and mark in line:
-                minutes, seconds, thousandths, millionths = map(int, stamp.groups())
-                stamps[mark] = 60 * minutes + seconds + thousandths / 1e3 + millionths / 1e6
+    for mark in ("calculating perplexity", "Final estimate"):
+        # Not at the beginning of a line: what it prints and what it logs run into each other.
+        if stamp := re.search(rf"(\d+)\.(\d\d)\.(\d{{3}})\.(\d{{3}}) I (?:perplexity: )?{mark}", log):
+            minutes, seconds, thousandths, millionths = map(int, stamp.groups())
+            stamps[mark] = 60 * minutes + seconds + thousandths / 1e3 + millionths / 1e6
     if estimate is None:
         sys.exit(f"llama-perplexity gave no estimate:\n{log[-2000:]}")
     clock = stamps["Final estimate"] - stamps["calculating perplexity"]
