@@ -544,13 +544,6 @@ class Engine:
     def _name(self) -> str:
         return self.path.name if self.path else "this model"
 
-    @property
-    def description(self) -> str:
-        """What llama.cpp calls the model, such as `llama 134.52M Q4_1`."""
-        buffer = ctypes.create_string_buffer(256)
-        llama_cpp.llama_model_desc(self._model, buffer, 256)
-        return buffer.value.decode("utf-8", "replace")
-
     def close(self) -> None:
         """Free the model and the context (not those of a wrapped Llama). Closing twice does nothing."""
         if self._batch is not None:

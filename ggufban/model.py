@@ -10,7 +10,7 @@ and looks at what the model wants. The way of the data:
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any
@@ -154,10 +154,11 @@ class Model(Engine):
     def stream(self, prompt: str = "", **options: Any) -> Stream:
         """Write a continuation of `prompt`, token by token.
 
-        `bans` is a BanList; `bias` makes words more or less likely: a mapping of patterns to what is added to their
-        logit, `{"delve": -2.0}`, folded as the bans are, or a BiasList; `strategy` is `mask`, `rewind` (default) or
-        `exact`; `n_predict` the most tokens to write (default 256; None: as many as the context holds); `seed` makes
-        the text repeatable on one build (None: a fresh one, reported); `stop` are strings that end the text;
+        `bans` is a BanList, or the patterns of one; `bias` makes words more or less likely: a mapping of patterns to
+        what is added to their logit, `{"delve": -2.0}`, folded as the bans are, or a BiasList; `strategy` is `mask`,
+        `rewind` (default) or `exact`; `n_predict` the most tokens to write (default 256; None: as many as the context
+        holds); `seed` makes the text repeatable on one build (None: a fresh one, reported); `stop` is a string that
+        ends the text, or several;
         `ignore_eos` goes on where the model would end; `top` is how many candidates each Step shows (default 5;
         None: no statistics); `max_evaluations` is a budget in tokens (None: no limit; under `exact` 100 times
         `n_predict`, after which `rewind` writes the text and `Generation.note` says so); `watch` are words whose
@@ -226,20 +227,22 @@ class Model(Engine):
         prompt: str,
         *,
         chat: bool,
-        bans: BanList | None = None,
+        bans: BanList | Iterable[str] | None = None,
         bias: BiasList | Mapping[str, float] | None = None,
         strategy: str = "rewind",
         n_predict: int | None = 256,
         seed: int | None = None,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         ignore_eos: bool = False,
         top: int | None = 5,
         max_evaluations: int | None = None,
-        watch: Sequence[str] = (),
+        watch: str | Sequence[str] = (),
         **sampling: Any,
     ) -> Plan:
         """Every option of `stream`, checked."""
         self._check(tokens, 0)
+        bans = None if bans is None else BanList.of(bans)
+        stop, watch = ((texts,) if isinstance(texts, str) else texts for texts in (stop, watch))
         if ignore_eos:
             ends = dict.fromkeys(self.vocab.end, -np.inf)
             sampling["logit_bias"] = {**(sampling.get("logit_bias") or {}), **ends}
@@ -276,7 +279,7 @@ class Model(Engine):
 
     def _matcher(self, bans: BanList) -> Matcher:
         """The compiled list; the last one is kept, since many texts are written under one list."""
-        if self._compiled is None or self._compiled[0] is not bans:
+        if self._compiled is None or self._compiled[0] != bans:
             self._compiled = bans, bans.compile(self.vocab, cache_dir() / "index")
         return self._compiled[1]
 

@@ -83,6 +83,11 @@ class BanList:
             raise BanError("there is no pattern in this file", source=str(path))
         return cls(patterns, fold, after)
 
+    @classmethod
+    def of(cls, bans: "BanList | Iterable[str]") -> "BanList":
+        """A BanList as it is, or the one that these patterns make; `BanError` if they make none."""
+        return bans if isinstance(bans, BanList) else cls(bans)
+
     def __add__(self, other: "BanList") -> "BanList":
         """Both lists; `BanError` if they fold differently or begin at different places."""
         if not isinstance(other, BanList):

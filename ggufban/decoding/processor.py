@@ -17,7 +17,7 @@ illegal here than elsewhere (each checked with llama-cpp-python 0.3.36):
 import codecs
 import logging
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,10 @@ _log = logging.getLogger(__name__)
 class BanLogitsProcessor:
     """Sets the scores of illegal tokens to -inf, in place, and gives them back.
 
-    `bans` is a BanList, or a Matcher that it was compiled to. Pass the processor itself as `logits_processor`, as
-    above: it is a list of one, and `logit_bias` works beside it. Inside a `LogitsProcessorList` llama-cpp-python
-    0.3.36 drops the whole list, bans included, as soon as `logit_bias` is given too. Where there are several
-    processors this one comes last, or a later one might bring back what it took away.
+    `bans` is a BanList, the patterns of one, or a Matcher that it was compiled to. Pass the processor itself as
+    `logits_processor`, as above: it is a list of one, and `logit_bias` works beside it. Inside a
+    `LogitsProcessorList` llama-cpp-python 0.3.36 drops the whole list, bans included, as soon as `logit_bias` is given
+    too. Where there are several processors this one comes last, or a later one might bring back what it took away.
 
     One processor serves one `Llama`, for any number of completions one after the other:
 
@@ -72,11 +72,16 @@ class BanLogitsProcessor:
     """What went wrong in the text that is being written; None if nothing did."""
 
     def __init__(
-        self, bans: BanList | Matcher, llama: Any, *, prompt: str | None = None, stop: str | Sequence[str] = ()
+        self,
+        bans: BanList | Iterable[str] | Matcher,
+        llama: Any,
+        *,
+        prompt: str | None = None,
+        stop: str | Sequence[str] = (),
     ) -> None:
         self._llama = llama
         self._check_draft()
-        self.matcher = bans if isinstance(bans, Matcher) else bans.compile(vocab_of(llama))
+        self.matcher = bans if isinstance(bans, Matcher) else BanList.of(bans).compile(vocab_of(llama))
         self._vocab = self.matcher.vocab
         if len(self._vocab) != llama.n_vocab():
             raise UsageError(

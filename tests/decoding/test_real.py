@@ -2,7 +2,9 @@
 
 import gc
 import os
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from ggufban import BanList, Engine, Model
 from ggufban.decoding.drive import write
 from ggufban.decoding.loop import Writer
 from ggufban.decoding.rewind import Rewind
+from ggufban.errors import BanError
 from ggufban.sampling import Sampler
 
 SLOP = Path(__file__).parent.parent / "data" / "slop_words.txt"
@@ -125,3 +128,45 @@ def test_a_thousand_rewinds_take_no_memory(smollm2: Model) -> None:
     for i in range(1000):
         smollm2.goto(tokens[: -1 - i % 7])
     assert resident() - before < 8 << 20
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bans": ["on", "the"], "strategy": "mask"},
+        {"bans": ["on", "the"], "strategy": "rewind"},
+        {"bans": ["on", "the"], "strategy": "exact"},
+        {"top_k": 0, "min_p": 0.0},
+        {"top_k": 0, "top_p": 1.0, "min_p": 0.0},
+        {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.3},
+        {"temperature": 0.0},
+    ],
+)
+def test_candidates_say_the_same_whenever_they_are_looked_at(tiny_path: Path, options: dict[str, Any]) -> None:
+    """They are made on demand, when the row that they came from has long been written over."""
+    settings = {"n_predict": 12, "seed": 4, "top": 6, "ignore_eos": True, **options}
+    with Model(tiny_path) as model:
+        at_once = [tuple(step.candidates) for step in model.stream("the cat", **settings)]
+    with Model(tiny_path) as model:
+        later = [step.candidates for step in model.generate("the cat", **settings).steps]
+    assert len(at_once) > 1
+    assert [repr(candidates) for candidates in later] == [repr(candidates) for candidates in at_once]
+    for candidates in later:
+        assert pickle.loads(pickle.dumps(candidates)) == tuple(candidates)
+        for candidate in candidates:
+            assert (candidate.drawn_with == 0.0) == (candidate.removed_by is not None)
+
+
+def test_bans_and_stop_strings_as_people_write_them(smollm2: Model) -> None:
+    prompt, settings = "The capital of France is", {"n_predict": 12, "temperature": 0.0, "top": None}
+    plain = smollm2.generate(prompt, **settings).text
+    word = plain.split()[3]
+    cut = smollm2.generate(prompt, stop=word, **settings)
+    assert cut.text == plain[: plain.index(word)]
+    assert cut.finish_reason == "stop"
+    patterns = ["Paris", "the"]
+    listed, made = (smollm2.generate(prompt, bans=bans, **settings) for bans in (patterns, BanList(patterns)))
+    assert listed.text == made.text
+    with pytest.raises(BanError, match=r"write BanList\(\['Paris'\]\)"):
+        smollm2.generate(prompt, bans="Paris", **settings)
