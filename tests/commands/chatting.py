@@ -25,11 +25,13 @@ def write_chatty(path: Path, template: str = TEMPLATE, n_ctx: int = 256) -> Path
 
 
 ATTACH = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.executable, [sys.executable, "-m", "ggufban", *sys.argv[1:]])
 """
-"""Makes the pseudo-terminal the process's own, so that Ctrl-C typed there is its interrupt."""
+"""Makes the pseudo-terminal the process's own, so that Ctrl-C typed there is its interrupt, also where the tests were
+started in the background, whose children a shell lets ignore it."""
 
 
 class Terminal:
