@@ -76,9 +76,13 @@ def resident() -> float:
 
 
 def read_vocab(path: Path) -> tuple[Vocab, Callable[[bytes], list[int]]]:
-    from tests.bans.conftest import read_vocab
+    """The vocabulary of a GGUF file, without its weights, and its tokenizer."""
+    import llama_cpp
 
-    return read_vocab(path)
+    from ggufban.engine import vocab_of
+
+    llama = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+    return vocab_of(llama), lambda data: llama.tokenize(data, add_bos=False)
 
 
 def measure(path: Path, size: int, fold: str) -> dict[str, object]:
