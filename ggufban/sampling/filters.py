@@ -171,7 +171,7 @@ def temperature(candidates: Candidates, t: float) -> Candidates:
     if t <= 0:
         return greedy(candidates)
     t32, top = np.float32(t), float(candidates.top)
-    if abs(top) > FLOAT32_MAX * float(t32):  # a t so small that it overflows is as good as 0
+    if t32 == 0 or abs(top) > FLOAT32_MAX * float(t32):  # a t so small that it overflows is as good as 0
         return greedy(candidates)
     if candidates.order == "logits" and abs(float(candidates.logits[-1])) <= FLOAT32_MAX * float(t32):
         return Candidates(candidates.ids, candidates.logits / t32, "logits", candidates.size)

@@ -389,6 +389,12 @@ def test_extremes_still_give_a_distribution(extreme: dict[str, Any]) -> None:
 def test_temperatures_next_to_nothing_are_greedy(t: float) -> None:
     left = Sampler(**(OFF | {"temperature": t})).distribution(logs(0.3, 0.5, 0.2) * np.float32(100))
     assert [left.prob_of(token) for token in range(3)] == [0.0, 1.0, 0.0]
+    # A greatest logit of 0 is as far above the others as any.
+    left = Sampler(**(OFF | {"temperature": t})).distribution(np.array([-100.0, 0.0, -50.0], dtype=np.float32))
+    assert [left.prob_of(token) for token in range(3)] == [0.0, 1.0, 0.0]
+    # And where candidates are in order already.
+    left = Sampler(**(OFF | {"temperature": t, "top_k": 2})).distribution(np.array([-9, 0, -5], dtype=np.float32) * 10)
+    assert [left.prob_of(token) for token in range(3)] == [0.0, 1.0, 0.0]
 
 
 def critical_value(degrees: int) -> float:
