@@ -81,7 +81,7 @@ def score(
     for at, rows in stream_rows(engine, windows):
         for i, row in enumerate(rows, at):
             token = tokens[i]
-            steps[i] = observer.read(row, token)
+            steps[i] = observer.read(row, token, i - shown + 1)
         done += len(rows)
         if progress is not None:
             progress(done, total)

@@ -1,7 +1,7 @@
 """The record of one token: what the model wanted there, and what was made of it.
 
 A `Step` is made once, while the logits are at hand, and never from a replay: on a quantized model the same prefix
-evaluated in another batch gives other logits. Every view (terminal, JSON, HTML) is drawn from Steps.
+evaluated in another batch gives other logits. Every view (terminal, JSON, CSV, NPZ) is drawn from Steps.
 """
 
 import math
@@ -210,9 +210,12 @@ class Observer:
         logits = tokens.logits.take(best)
         return Sight(row, tuple(best.tolist()), tuple(logits.tolist()), nucleus_size(tokens, row)), tokens
 
-    def read(self, logits: NDArray[np.float32], token: int) -> Step:
-        """The Step of a `token` that is there already, from the raw row that predicts it. Raises `LogitsError`."""
-        sight, _ = self.look(Candidates.of(logits))
+    def read(self, logits: NDArray[np.float32], token: int, place: int | None = None) -> Step:
+        """The Step of a `token` that is there already, from the raw row that predicts it.
+
+        Raises `LogitsError`, which names its `place` in the text.
+        """
+        sight, _ = self.look(Candidates.of(logits, place))
         return self.step(sight, token, *(sight.place(logits, token) if sight else (math.nan, 0)))
 
     def step(

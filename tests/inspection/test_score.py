@@ -142,3 +142,15 @@ def test_verdicts_on_a_context(alone, within, verdict):
 def test_an_effect_is_of_one_text():
     with pytest.raises(UsageError, match="different tokens"):
         context_effect(Trace((step(-1.0),)), Trace((step(-1.0), step(-1.0))))
+
+
+def test_a_broken_row_is_named_by_its_place(monkeypatch):
+    source = StubSource()
+    row = source.row
+
+    def broken(tokens):
+        return row(tokens) * np.float32(np.nan if len(tokens) == 4 else 1.0)
+
+    monkeypatch.setattr(source, "row", broken)
+    with pytest.raises(LogitsError, match=r"^step 4: the logits hold NaN"):
+        score(source, TEXT)
