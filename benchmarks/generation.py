@@ -12,7 +12,7 @@ import argparse
 import platform
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import llama_cpp
@@ -52,19 +52,24 @@ def theirs(llama: llama_cpp.Llama, n: int, sampling: dict) -> Iterator[None]:
         yield
 
 
-def race(first: Iterator[None], second: Iterator[None]) -> list[tuple[float, float]]:
-    """The seconds that each took for every token after its first, which carries the prompt."""
+def race(
+    first: Iterator[None], second: Iterator[None], clock: Callable[[], float] = time.perf_counter
+) -> list[tuple[float, float]]:
+    """The seconds by `clock` that each took for every token after its first, which carries the prompt.
+
+    Which of them begins changes from token to token.
+    """
     next(first)
     next(second)
-    times = []
+    times: list[tuple[float, float]] = []
     while True:
-        began = time.perf_counter()
-        if next(first, False) is False:
-            return times
-        between = time.perf_counter()
-        if next(second, False) is False:
-            return times
-        times.append((between - began, time.perf_counter() - between))
+        spent = [0.0, 0.0]
+        for side in (0, 1) if len(times) % 2 else (1, 0):
+            began = clock()
+            if next((first, second)[side], False) is False:
+                return times
+            spent[side] = clock() - began
+        times.append((spent[0], spent[1]))
 
 
 def main() -> None:
@@ -83,10 +88,8 @@ def main() -> None:
     print(f"{machine}, {model.path.name}, {args.predict} tokens, {args.threads} threads")
     for name, sampling in SETTINGS.items():
         times = []
-        for turn in range(args.rounds):
-            pair = ours(model, args.predict, sampling), theirs(llama, args.predict, sampling)
-            found = race(*pair) if turn % 2 else [(a, b) for b, a in race(*reversed(pair))]
-            times += found
+        for _ in range(args.rounds):
+            times += race(ours(model, args.predict, sampling), theirs(llama, args.predict, sampling))
         a, b = (statistics.median(column) for column in zip(*times, strict=True))
         ratio = statistics.median(b / a for a, b in times)
         print(f"{name:<10} ggufban {1 / a:6.1f} tok/s   Llama.generate {1 / b:6.1f} tok/s   ratio {ratio:.3f}")

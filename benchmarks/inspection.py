@@ -18,10 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import llama_cpp
+from generation import race
 
 from ggufban import Model
 from ggufban.catalogue import resolve
@@ -129,26 +130,6 @@ def _tokens(model: Model, n: int, top: int | None, seed: int, steps: list[Step])
     for step in model.stream("Once upon a time", n_predict=n, seed=seed, top=top):
         steps.append(step)
         yield
-
-
-def race(first: Iterator[None], second: Iterator[None], clock: Callable[[], float]) -> list[tuple[float, float]]:
-    """The seconds by `clock` that each took for every token after its first, which carries the prompt.
-
-    Which of them begins changes from token to token.
-    """
-    next(first)
-    next(second)
-    times: list[tuple[float, float]] = []
-    while True:
-        spent = [0.0, 0.0]
-        for side in (0, 1) if len(times) % 2 else (1, 0):
-            began = clock()
-            try:
-                next((first, second)[side])
-            except StopIteration:
-                return times
-            spent[side] = clock() - began
-        times.append((spent[0], spent[1]))
 
 
 # -- memory -------------------------------------------------------------------------------------------------------
