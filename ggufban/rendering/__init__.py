@@ -1,1 +1,1 @@
-"""A Generation, a Trace or a Comparison -> terminal, JSON, HTML."""
+"""A Generation, a Trace or a Comparison -> terminal, JSON, CSV, NPZ."""

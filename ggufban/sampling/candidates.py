@@ -11,8 +11,8 @@ filters can be read as what they are.
 - The same sums as llama.cpp, for the same survivors. It adds up probabilities one after the other in float32,
   which on a real row of 262,144 is off by up to a thousandth (once the sum is large, what is below half of
   its last bit is lost), and moves the end of a nucleus. `sum32` is that very loop.
-- No temporary of the row's size on the way: memory freed by the megabyte goes back to the system, and getting
-  it again costs more than the arithmetic. A row is gone through in pieces that fit the cache.
+- No temporary of a whole row of numbers on the way: memory freed by the megabyte goes back to the system, and
+  getting it again costs more than the arithmetic. Few are picked out first, or a row is gone through in pieces.
 """
 
 import math

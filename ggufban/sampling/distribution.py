@@ -168,24 +168,16 @@ class Distribution:
             there = 0 <= token < len(logits)
             return math.exp(float(logits[token] - self._candidates.top)) / self.total if there else 0.0
         if len(logits) > FEW:
-            places = (self.ids == token).nonzero()[0]
-            return float(self._weights[places[0]]) / self.total if len(places) else 0.0
-        return self._by_token().get(token, 0.0)
-
-    def _by_token(self) -> dict[int, float]:
-        """The probabilities of few survivors."""
+            return (probability(token, self.ids, self._weights) or 0.0) / self.total
         if self._few is None:
             self._few = dict(zip(self.ids.tolist(), self.probs.tolist(), strict=True))
-        return self._few
+        return self._few.get(token, 0.0)
 
     def fates(self, tokens: Collection[int]) -> list[tuple[float, str | None]]:
         """For each token the probability that it is drawn with, and what `removed_by` says."""
         if self.trail is None:
             raise UsageError(UNEXPLAINED)
         removed = self.trail.removed_by(tokens)
-        if self._weights is not None and len(self._weights) <= FEW:
-            few = self._by_token()
-            return [(few.get(token, 0.0), removed.get(token)) for token in tokens]
         return [(self.prob_of(token), removed.get(token)) for token in tokens]
 
     def mass_of(self, ids: NDArray[np.int32]) -> float:
