@@ -121,13 +121,16 @@ Scored = tuple[str, Trace, ContextEffect | None]
 def _score(model: Any, name: str, text: str, context: str | None, options: dict[str, Any], progress: Any) -> Scored:
     settings = {"window": options["window"], "top": options["top"], "progress": progress}
     prompt = options["prompt"]
-    text = _spaced(prompt or "", text)
     if context is None:
+        text = _spaced(prompt or "", text)
         return name, model.score(text, context=prompt, protocol=options["protocol"], **settings), None
+    if prompt is not None:
+        before = f"{context}\n\n{prompt}"
+        text = _spaced(before, text)
+    else:  # no space in front: alone, the text would begin with it
+        before = context if _spaced(context, text) == text else f"{context}\n\n"
     alone = model.score(text, context=prompt or "", **settings)
-    before = context if prompt is None else f"{context}\n\n{prompt}"
-    text_within = _spaced(before, text)
-    within = model.score(text_within, context=before, **settings)
+    within = model.score(text, context=before, **settings)
     return name, within, context_effect(alone, within)
 
 

@@ -138,6 +138,20 @@ def test_score_in_every_form(run: Run, tiny_llama: Path, tmp_path: Path) -> None
     assert f"perplexity    {summary.perplexity:.4f}" in stdin.out
 
 
+@pytest.mark.parametrize(("text", "between"), [("cat sat", "\n\n"), (" cat sat", "")])
+def test_score_with_a_context_and_nothing_else(
+    run: Run, tiny_llama: Path, tmp_path: Path, text: str, between: str
+) -> None:
+    context = tmp_path / "context.txt"
+    context.write_text("the cat sat", encoding="utf-8")
+    result = run("score", "--text", text, "--context", str(context), "-m", str(tiny_llama), "--json")
+    assert result.code == 0
+    with Model(tiny_llama) as model:
+        alone, within = (model.score(text, context=before) for before in ("", "the cat sat" + between))
+    expected = alone.array("surprisal").sum() - within.array("surprisal").sum()
+    assert json.loads(result.out)["effect"]["total"] == pytest.approx(expected)
+
+
 def test_score_with_a_context(run: Run, tiny_llama: Path, tmp_path: Path) -> None:
     context, answers = tmp_path / "context.txt", tmp_path / "answers.txt"
     context.write_text("the cat sat the cat sat", encoding="utf-8")
